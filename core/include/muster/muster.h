@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/**
+ * @file muster.h
+ * The whole plugin SDK. One topic per header; include only what you use, or this.
+ */
+#ifndef MUSTER_MUSTER_H
+#define MUSTER_MUSTER_H
+
+#include <muster/auth.h>
+#include <muster/base.h>
+#include <muster/bus.h>
+#include <muster/client.h>
+#include <muster/conf.h>
+#include <muster/conn.h>
+#include <muster/group.h>
+#include <muster/http.h>
+#include <muster/json.h>
+#include <muster/log.h>
+#include <muster/loop.h>
+#include <muster/machines.h>
+#include <muster/plugin.h>
+#include <muster/sample.h>
+#include <muster/token.h>
+#include <muster/uplink.h>
+
+#endif

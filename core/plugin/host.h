@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+/* The plugin host: find, check, order, start, reload, revoke, account. */
+#ifndef MUI_PLUGIN_HOST_H
+#define MUI_PLUGIN_HOST_H
+
+#include <muster/plugin.h>
+#include "base/instance.h"
+#include "conf/config.h"
+
+/* One entry of `plugins`, `collectors` or `uplinks`, as the program read it. Strings are borrowed from the config struct. */
+struct mui_entry {
+  enum mu_kind kind;
+  const char *name;     /* plugin */
+  const char *instance; /* NULL: as `name` */
+  bool required;
+  const mui_setting *config; /* the group of the component's options; NULL: absent */
+  const mui_setting *use;    /* group service → instance; NULL: absent */
+  const mui_setting *place;  /* the entry itself, for messages */
+  double interval_s;         /* collectors: 0: the component's own */
+  double deadline_s;
+};
+
+/* What should run. Borrowed during the call. */
+struct mui_plan {
+  const struct mui_entry *entries;
+  size_t count;
+  const char *const *dirs; /* plugin_dirs, ended by NULL */
+  const mui_setting *dirs_place;
+};
+
+/* A running instance. */
+struct mui_loaded {
+  mu_instance base; /* first */
+  enum mu_kind kind;
+  const struct mu_component *component; /* a copy of full size: members that the plugin does not state are zero */
+  const struct mu_plugin *plugin;       /* likewise */
+  void *self;
+  void *config;
+  double interval_s;
+  double deadline_s;
+  const char *state; /* "running", "stopping", "stuck", "failed" */
+};
+
+/* `program`: path of this executable, for the probe (it is run as `program --probe-plugin FD`). */
+MUI_API struct mui_host *mui_host_new(struct mui_runtime *runtime, const char *program);
+/* In the child of a probe: loads the open descriptor, prints the descriptor's summary to standard output; the exit status. */
+MUI_API int mui_host_probe_main(int fd);
+
+/*
+ * Probes, loads and checks everything in a plan without starting it: for --check-config. All problems are reported.
+ */
+MUI_API void mui_host_check(struct mui_host *host, const struct mui_plan *plan, struct mui_problems *problems);
+/*
+ * Makes the running set equal to the plan: checks everything first; then reconfigures, restarts, adds and removes only what differs.
+ * MU_ECONF: something is wrong and nothing was changed (on the first call: nothing runs). MU_EUNAVAILABLE: a required plugin failed.
+ * Plugins that fail and are not required are left out, with a log line.
+ */
+MUI_API int mui_host_apply(struct mui_host *host, const struct mui_plan *plan, struct mui_problems *problems);
+/* Stops everything in reverse order; `done` on the loop thread, within 1.5 s whatever plugins do. */
+MUI_API void mui_host_stop(struct mui_host *host, void (*done)(void *context), void *context);
+/* After the loop: unloads what is quiet. */
+MUI_API void mui_host_free(struct mui_host *host);
+/* The n-th running instance in the configuration's order; NULL past the end. */
+MUI_API const struct mui_loaded *mui_host_nth(const struct mui_host *host, size_t n);
+/* Finds, probes, loads a plugin by name and describes its components and options. `to`: FILE *. Problems as usual. */
+MUI_API int mui_host_describe(struct mui_host *host, const char *name, const char *const *dirs, void *to,
+                              struct mui_problems *problems);
+
+#endif
