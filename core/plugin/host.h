@@ -50,12 +50,25 @@ MUI_API int mui_host_probe_main(int fd);
  * Probes, loads and checks everything in a plan without starting it: for --check-config. All problems are reported.
  */
 MUI_API void mui_host_check(struct mui_host *host, const struct mui_plan *plan, struct mui_problems *problems);
+enum mui_host_change { MUI_STARTED, MUI_CHANGED, MUI_STOPPING };
+/* Told when an instance has started, was reconfigured or got another interval, and just before it stops. */
+MUI_API void mui_host_watch(struct mui_host *host,
+                            void (*fn)(void *context, enum mui_host_change change, const struct mui_loaded *loaded),
+                            void *context);
 /*
  * Makes the running set equal to the plan: checks everything first; then reconfigures, restarts, adds and removes only what differs.
- * MU_ECONF: something is wrong and nothing was changed (on the first call: nothing runs). MU_EUNAVAILABLE: a required plugin failed.
- * Plugins that fail and are not required are left out, with a log line.
+ * 0. MU_ECONF: something is wrong and nothing was changed (on the first call: nothing runs). MU_EUNAVAILABLE: a required plugin
+ * failed; a restarted one runs again as it was before, if it can. Plugins that fail and are not required are left out, with a log line.
+ * MU_PENDING (never on the first call): instances are still stopping; `done` follows with one of these, and until then the plan
+ * stays borrowed. MU_EBUSY: an apply is pending or the host is stopping.
  */
-MUI_API int mui_host_apply(struct mui_host *host, const struct mui_plan *plan, struct mui_problems *problems);
+MUI_API int mui_host_apply(struct mui_host *host, const struct mui_plan *plan, struct mui_problems *problems,
+                           void (*done)(void *context, int result), void *context);
+/* How the last apply changed the running set. */
+struct mui_host_diff {
+  unsigned added, removed, restarted, reconfigured, failed;
+};
+MUI_API struct mui_host_diff mui_host_diff(const struct mui_host *host);
 /* Stops everything in reverse order; `done` on the loop thread, within 1.5 s whatever plugins do. */
 MUI_API void mui_host_stop(struct mui_host *host, void (*done)(void *context), void *context);
 /* After the loop: unloads what is quiet. */
