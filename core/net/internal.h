@@ -27,29 +27,39 @@ struct mui_session {
 /* ---- router.c: paths → routes, for WebSocket and HTTP alike ---------------------------------- */
 
 struct mui_router;
+struct mui_listener;
+struct mui_files;
 struct mui_route {
   struct mui_resource resource;
   struct mui_router *router;
   struct mui_route *next;
   mu_instance *in;
-  char *path;      /* without the '*' of a prefix */
-  bool prefix;
+  char *path;      /* allocated; as declared when it is added, then without the '*' of a prefix */
+  bool prefix;     /* set by mui_router_add() */
   unsigned methods; /* 0: WebSocket */
   void *self;
+  void (*gone)(struct mui_route *route); /* before it is freed: drop every pointer to it; or NULL */
   union {
     struct mu_ws_route ws;
     struct mu_http_route http;
   };
   struct mui_files *files; /* static files behind this route, or NULL */
 };
-struct mui_router *mui_router_new(void);
-void mui_router_free(struct mui_router *router);
-/* Adds a route that belongs to `in`; MU_EEXIST names both in the log. Takes `route`. */
-int mui_router_add(struct mui_router *router, mu_instance *in, struct mui_route *route);
+MUI_API struct mui_router *mui_router_new(void);
+MUI_API void mui_router_free(struct mui_router *router);
+/*
+ * Adds a route that belongs to `in`: revoked when that stops. MU_EEXIST names both in the log. MU_EINVAL: bad path.
+ * Takes `route` (allocated, zeroed, with path, methods, self and the like filled in) in any case: on an error it was freed.
+ */
+MUI_API int mui_router_add(struct mui_router *router, mu_instance *in, struct mui_route *route);
 enum mui_found { MUI_ROUTE_FOUND, MUI_ROUTE_NONE, MUI_ROUTE_METHOD /* path known, method not: 405 */ };
-/* `method` 0: WebSocket. `allowed` (may be NULL): instance filter of the listener. */
-enum mui_found mui_router_find(const struct mui_router *router, struct mu_str path, unsigned method,
-                               const struct mui_listener *listener, struct mui_route **route);
+/*
+ * `method` 0: WebSocket. `listener`: routes of instances that it does not serve are passed over; NULL: none are.
+ * `allowed` (may be NULL): for MUI_ROUTE_METHOD, the methods that the path knows.
+ */
+MUI_API enum mui_found mui_router_find(const struct mui_router *router, struct mu_str path, unsigned method,
+                                       const struct mui_listener *listener, struct mui_route **route,
+                                       unsigned *allowed);
 
 /* ---- net.c ----------------------------------------------------------------------------------- */
 

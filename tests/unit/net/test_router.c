@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: ISC */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/logging.h"
+#include "net/internal.h"
+#include "unit.h"
+
+static char last_line[512];
+
+static void keep_line(void *context, enum mu_level level, const char *line)
+{
+  (void)context, (void)level;
+  snprintf(last_line, sizeof last_line, "%s", line);
+}
+
+static struct mui_route *route_new(const char *path, unsigned methods)
+{
+  struct mui_route *route = calloc(1, sizeof *route);
+  route->path = strdup(path);
+  route->methods = methods;
+  return route;
+}
+
+static const char *find(struct mui_router *router, const char *path, unsigned method)
+{
+  static char text[80];
+  struct mui_route *route;
+  unsigned allowed = 0;
+  switch (mui_router_find(router, mu_str(path), method, NULL, &route, &allowed)) {
+  case MUI_ROUTE_FOUND:
+    snprintf(text, sizeof text, "%s%s", route->path, route->prefix ? "*" : "");
+    return text;
+  case MUI_ROUTE_METHOD:
+    snprintf(text, sizeof text, "allowed %u", allowed);
+    return text;
+  default:
+    return "none";
+  }
+}
+
+static void test_preference(void)
+{
+  struct mui_runtime runtime = {0};
+  mu_instance *in = mui_instance_new(&runtime, "one", "one");
+  struct mui_router *router = mui_router_new();
+  static const char *const paths[] = {"/a/*", "/", "/*", "/b/*", "/a/b/*", "/a/b/c", "/a/"};
+  for (size_t i = 0; i < MU_COUNT(paths); i++)
+    CU_ASSERT_EQUAL(mui_router_add(router, in, route_new(paths[i], MU_HTTP_GET)), 0);
+  CU_ASSERT_EQUAL(mui_router_add(router, in, route_new("/a/*", MU_HTTP_POST)), 0);
+  static const char *const expected[][2] = {
+      {"/", "/"},          {"/x", "/*"},     {"/a", "/*"},       {"/a/", "/a/"},        {"/a/x", "/a/*"},
+      {"/a/b", "/a/*"},    {"/a/b/", "/a/b/*"}, {"/a/b/c", "/a/b/c"}, {"/a/b/cd", "/a/b/*"}, {"/A/x", "/*"},
+      {"/a//b/c", "/a/*"}, {"", "none"},     {"a", "none"},
+  };
+  for (size_t i = 0; i < MU_COUNT(expected); i++)
+    CU_ASSERT_STRING_EQUAL(find(router, expected[i][0], MU_HTTP_GET), expected[i][1]);
+  /* The same prefix declared twice for different methods, with another of the same length between them. */
+  CU_ASSERT_STRING_EQUAL(find(router, "/a/x", MU_HTTP_POST), "/a/*");
+  CU_ASSERT_STRING_EQUAL(find(router, "/a/x", MU_HTTP_PUT), "allowed 3");
+  CU_ASSERT_STRING_EQUAL(find(router, "/a/b/c", MU_HTTP_POST), "allowed 1");
+  struct mu_str with_nul = {"/a/b/c\0/", 8};
+  struct mui_route *route = NULL;
+  CU_ASSERT_EQUAL(mui_router_find(router, with_nul, MU_HTTP_GET, NULL, &route, NULL), MUI_ROUTE_FOUND);
+  CU_ASSERT_STRING_EQUAL(route->path, "/a/b/");
+  mui_instance_revoke(in);
+  CU_ASSERT_STRING_EQUAL(find(router, "/", MU_HTTP_GET), "none");
+  mui_router_free(router);
+  mui_instance_free(in);
+}
+
+static void test_equal_claims(void)
+{
+  struct mui_runtime runtime = {0};
+  mu_instance *one = mui_instance_new(&runtime, "first", "x");
+  mu_instance *two = mui_instance_new(&runtime, "second", "x");
+  struct mui_router *router = mui_router_new();
+  mui_log_sink(keep_line, NULL);
+  CU_ASSERT_EQUAL(mui_router_add(router, one, route_new("/a", MU_HTTP_GET | MU_HTTP_POST)), 0);
+  CU_ASSERT_EQUAL(mui_router_add(router, two, route_new("/a", MU_HTTP_POST)), MU_EEXIST);
+  CU_ASSERT_PTR_NOT_NULL(strstr(last_line, "first"));
+  CU_ASSERT_PTR_NOT_NULL(strstr(last_line, "second"));
+  CU_ASSERT_PTR_NOT_NULL(strstr(last_line, "/a"));
+  CU_ASSERT_EQUAL(mui_router_add(router, two, route_new("/a", MU_HTTP_DELETE)), 0);
+  CU_ASSERT_EQUAL(mui_router_add(router, two, route_new("/ws", 0)), 0);
+  CU_ASSERT_EQUAL(mui_router_add(router, one, route_new("/ws", 0)), MU_EEXIST);
+  CU_ASSERT_STRING_EQUAL(find(router, "/ws", 0), "/ws");
+  /* What one gave up, the other may have. */
+  mui_instance_revoke(two);
+  CU_ASSERT_EQUAL(mui_router_add(router, one, route_new("/ws", 0)), 0);
+  mui_log_sink(NULL, NULL);
+  mui_router_free(router);
+  mui_instance_free(one);
+  mui_instance_free(two);
+}
+
+static void test_bad_paths(void)
+{
+  struct mui_runtime runtime = {0};
+  mu_instance *in = mui_instance_new(&runtime, "one", "one");
+  struct mui_router *router = mui_router_new();
+  mui_log_sink(keep_line, NULL);
+  static const char *const bad[] = {"", "a", "*", "/a*", "/a*b", "/*/b", "/a b", "/a?b", "/a%20", "/a\n", "/a/**"};
+  for (size_t i = 0; i < MU_COUNT(bad); i++)
+    CU_ASSERT_EQUAL(mui_router_add(router, in, route_new(bad[i], MU_HTTP_GET)), MU_EINVAL);
+  mui_log_sink(NULL, NULL);
+  mui_router_free(router);
+  mui_instance_free(in);
+}
+
+static unsigned gone_count;
+
+static void gone(struct mui_route *route)
+{
+  CU_ASSERT_STRING_EQUAL(route->path, "/gone");
+  gone_count++;
+}
+
+static void test_gone(void)
+{
+  struct mui_runtime runtime = {0};
+  mu_instance *in = mui_instance_new(&runtime, "one", "one");
+  struct mui_router *router = mui_router_new();
+  struct mui_route *route = route_new("/gone", MU_HTTP_GET);
+  route->gone = gone;
+  CU_ASSERT_EQUAL(mui_router_add(router, in, route), 0);
+  mui_router_free(router); /* before its instances: they must not be left with a dangling resource */
+  CU_ASSERT_EQUAL(gone_count, 1);
+  mui_instance_revoke(in);
+  CU_ASSERT_EQUAL(gone_count, 1);
+  mui_instance_free(in);
+}
+
+static const struct unit_test tests[] = {
+    {"exact beats prefix, long beats short", test_preference},
+    {"equal claims are refused naming both", test_equal_claims},
+    {"paths that are no paths", test_bad_paths},
+    {"a route tells when it goes", test_gone},
+};
+UNIT_MAIN("router", tests)
