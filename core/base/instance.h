@@ -50,7 +50,10 @@ struct mu_instance {
 
 /* A bare instance (the core's own, and tests'). NULL when memory is out. */
 MUI_API mu_instance *mui_instance_new(struct mui_runtime *runtime, const char *name, const char *plugin);
-/* Revokes everything, newest first. */
+/* The same for an instance that is embedded in something else. MU_ENOMEM or 0. */
+MUI_API int mui_instance_init(mu_instance *in, struct mui_runtime *runtime, const char *name, const char *plugin);
+MUI_API void mui_instance_fini(mu_instance *in);
+/* Sets `closed` and revokes everything, newest first. */
 MUI_API void mui_instance_revoke(mu_instance *in);
 MUI_API void mui_instance_free(mu_instance *in);
 
