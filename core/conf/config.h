@@ -39,19 +39,39 @@ typedef struct mui_setting mui_setting; /* a node of the file, borrowed from its
  * NULL only when nothing could be parsed; problems tell why.
  */
 MUI_API mui_config *mui_config_load(const char *path, const char *const *appending, struct mui_problems *problems);
+/* The same from memory, as if it were the file `name`; @include is refused. NULL when it could not be parsed. */
+MUI_API mui_config *mui_config_load_text(const char *name, const char *text, size_t len, struct mui_problems *problems);
+/*
+ * One sample file without conf.d, with what is commented out put in force: a line whose first mark is a '#' directly
+ * before a name or a bracket ("#port = 1;") is an option that is switched off, "# text" is a remark.
+ */
+MUI_API mui_config *mui_config_load_sample(const char *path, struct mui_problems *problems);
+/* Settings that were borrowed end here; all strings are wiped. NULL is allowed. */
 MUI_API void mui_config_free(mui_config *config);
+/* `path`, which a relative one is from the folder of the main file; to be freed. NULL when memory is out. */
+MUI_API char *mui_config_path(const mui_config *config, const char *path);
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-/* Internal option type: keeps the setting (const mui_setting *) for a later reading; NULL when absent. */
+/*
+ * Internal option type: keeps the group (const mui_setting *) for a later reading; NULL when absent.
+ * With the key "" it keeps the very group that is being read, as a place for messages.
+ */
 #define MUI_OPT_SETTING ((enum mu_option_type)100)
 
 /* The root: all files as one group. */
 MUI_API const mui_setting *mui_config_root(const mui_config *config);
+/* NULL: no place (NULL and 0). Otherwise never NULL. */
 MUI_API void mui_setting_place(const mui_setting *setting, const char **file, unsigned *line);
+/* The members of a group or list, one after another; NULL past the end. */
+MUI_API const mui_setting *mui_setting_nth(const mui_setting *group, size_t n);
+/* NULL for elements of lists. */
+MUI_API const char *mui_setting_name(const mui_setting *setting);
+/* The value of a string as written (env: and file: are not resolved); NULL for other types. */
+MUI_API const char *mui_setting_string(const mui_setting *setting);
 
 /*
- * Reads a group (NULL: absent, all presets) by a table into a new struct of `size` bytes, reporting every problem:
+ * Reads a group (NULL: absent, all presets; required members are then reported) by a table into a new struct of `size` bytes, reporting every problem:
  * unknown names with a suggestion, types, ranges, missing ones, duplicates, unresolvable env: and file:, secret files readable by others.
  * The struct is returned even when there were errors, so that checking can go on; NULL only when memory is out.
  * @param place where to report a missing required option when `group` is NULL
@@ -63,12 +83,21 @@ MUI_API void mui_options_free(const struct mu_options *options, void *config);
 /* Whether two structs hold the same values. */
 MUI_API bool mui_options_equal(const struct mu_options *options, const void *a, const void *b);
 
-/* Runs a component's check() on a struct, with places found below `group`. */
+/*
+ * Runs a component's check() on a struct, with places found below `group`. Only after a reading without errors:
+ * what could not be read has its preset, and a required string may be NULL.
+ */
 MUI_API void mui_options_check(void (*check)(const void *config, struct mu_check *check), const void *config,
                                const mui_setting *group, const mui_setting *place, struct mui_problems *problems);
 
 /* Writes the table for people, one option per paragraph: key, type, default, range, help. `to`: FILE *. */
 MUI_API void mui_options_describe(const struct mu_options *options, unsigned indent, void *to);
+/*
+ * Compares a component's sample (its config group) with its table: errors for unknown options and for those that the
+ * sample does not show. Of a list of groups, one item has to show each.
+ */
+MUI_API int mui_options_sample_check(const mui_setting *group, const struct mu_options *options,
+                                     struct mui_problems *problems);
 /* Appends the effective values as JSON, secrets as "•••" when set. */
 MUI_API void mui_options_json(const struct mu_options *options, const void *config, struct mu_buf *out);
 

@@ -16,7 +16,7 @@ enum mu_option_type {
   MU_OPT_BOOL,   /**< bool */
   MU_OPT_INT,    /**< int64_t */
   MU_OPT_FLOAT,  /**< double; an integer literal serves too */
-  MU_OPT_STRING, /**< const char *; "env:NAME" and "file:/path" are resolved by the host */
+  MU_OPT_STRING, /**< const char *; "env:NAME" and "file:/path" are resolved by the host; never NULL if REQUIRED */
   MU_OPT_ENUM,   /**< int: index into `names` */
   MU_OPT_STRINGS, /**< struct mu_list of const char * */
   MU_OPT_GROUP,  /**< a nested struct, by `fields` */
@@ -49,17 +49,20 @@ struct mu_options {
 struct mu_option {
   const char *key;
   enum mu_option_type type;
-  /** Where the value lies in the component's config struct (or in the item's, within a group). */
+  /** Where the value lies in the component's config struct; within a group, in the group's or the item's struct. */
   size_t offset;
   unsigned flags;
   /** One line for people. */
   const char *help;
   /**
    * The default as it would be written in the file: "30", "\"report\"", "true", "[ \"a\" ]". NULL: zero, NULL or
-   * an empty list; members of an absent MU_OPT_GROUP still get theirs.
+   * an empty list; members of an absent MU_OPT_GROUP still get theirs, and are not required. Taken literally: no env:, no file:.
    */
   const char *preset;
-  /** Inclusive range for numbers; both 0: none. For strings and lists `max` bounds the length. */
+  /**
+   * Inclusive range for numbers; both 0: none; `max` below `min`: no upper bound. For strings (bytes) and lists (items)
+   * they bound the length in the same way.
+   */
   double min;
   double max;
   /** MU_OPT_ENUM: the words, ended by NULL. */
