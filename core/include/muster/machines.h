@@ -17,6 +17,14 @@ struct json_object;
 /** A form of a report, registered by the plugin that owns it. */
 typedef struct mu_form mu_form;
 
+/** Bits of mu_machine.fixed. */
+enum mu_machine_fixed {
+  MU_MACHINE_NAME = 1,
+  MU_MACHINE_GROUP = 2,
+  MU_MACHINE_COUNTRY = 4,
+  MU_MACHINE_LOCATION = 8,
+};
+
 /** A machine; read-only for everybody but its service. Growth-only. Borrowed unless referenced. */
 struct mu_machine {
   size_t size;
@@ -48,6 +56,8 @@ struct mu_machine {
   /** The newest report: its form and its text, as kept. NULL: never reported. */
   const mu_form *form;
   mu_text *text;
+  /** What the configuration sets: enum mu_machine_fixed values, or-ed. What the machine says of itself does not change these. */
+  unsigned fixed;
 };
 
 /** How a machine is known by configuration. Strings NULL or empty: not set. Growth-only. */
@@ -121,7 +131,10 @@ struct mu_machines {
 
   /** Registers a form; ends with `in`. NULL when memory is out or the name is taken. */
   const mu_form *(*form_add)(void *self, mu_instance *in, const struct mu_form_ops *ops, void *form_self);
-  /** The machine in a form; made at most once per report. Borrowed until the next report. NULL: never reported, or it failed (counted). */
+  /**
+   * The machine in a form; made at most once per report. Borrowed until the next report.
+   * NULL: never reported (forms that depend on state are made all the same), or it failed (counted).
+   */
   mu_text *(*text)(void *self, const struct mu_machine *machine, const mu_form *form);
   /** The canonical form; made at most once per report. Borrowed, read-only. NULL as above. */
   struct json_object *(*metrics)(void *self, const struct mu_machine *machine);

@@ -124,5 +124,10 @@ MU_API const char *mu_instance_name(const mu_instance *in);
 MU_API const char *mu_node_name(const mu_instance *in);
 /** The end of a stop that returned MU_PENDING. */
 MU_API void mu_stopped(mu_instance *in);
+/**
+ * For services that keep things in the name of their users: calls `fn` once, after `user` has stopped and before its fini().
+ * Ends with `in`, the service's own instance. Loop thread. 0, MU_ENOMEM or MU_ECLOSED.
+ */
+MU_API int mu_on_stop(mu_instance *in, mu_instance *user, void (*fn)(void *context, mu_instance *user), void *context);
 
 #endif
