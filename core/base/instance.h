@@ -25,6 +25,7 @@ struct mui_runtime {
   mu_instance *core; /* registrations of the core itself */
   const char *node;  /* this node's name */
   const char *root;  /* prefix of /proc and /sys, "" normally */
+  const char *share; /* folder of files that go with plugins */
 };
 
 /* Something an instance registered: revoked (newest first) when the instance stops. Embed it. */

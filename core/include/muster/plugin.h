@@ -122,6 +122,8 @@ MU_EXTERN const struct mu_plugin muster_plugin;
 MU_API const char *mu_instance_name(const mu_instance *in);
 /** The name of this node in a cluster; the host name unless configured. */
 MU_API const char *mu_node_name(const mu_instance *in);
+/** Where files that go with plugins are installed: `../share/muster`, seen from the program. */
+MU_API const char *mu_share_folder(const mu_instance *in);
 /** The end of a stop that returned MU_PENDING. */
 MU_API void mu_stopped(mu_instance *in);
 /**

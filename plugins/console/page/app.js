@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: ISC
+// Machines, live: one channel, values updated in place, everything from outside shown as text.
+
+const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+function bytes(n) {
+  if (!Number.isFinite(n)) return "–";
+  let i = 0;
+  for (; n >= 1024 && i < units.length - 1; i++) n /= 1024;
+  return `${i === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${units[i]}`;
+}
+const speed = (n) => `${bytes(n)}/s`;
+const percent = (n) => (Number.isFinite(n) ? `${n.toFixed(n < 10 ? 1 : 0)} %` : "–");
+function span(seconds) {
+  if (!Number.isFinite(seconds)) return "–";
+  const days = Math.floor(seconds / 86400), hours = Math.floor(seconds / 3600) % 24, minutes = Math.floor(seconds / 60) % 60;
+  if (days > 0) return `${days} d ${hours} h`;
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  return minutes > 0 ? `${minutes} min` : `${Math.max(0, Math.round(seconds))} s`;
+}
+const flag = (country) =>
+  /^[a-z]{2}$/i.test(country) ? String.fromCodePoint(...[...country.toUpperCase()].map((c) => 0x1f1a5 + c.charCodeAt(0))) : "";
+
+// Sets text only where it changed, so that a selection or a screen reader is left in peace.
+function put(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+function element(tag, className, parent) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  parent?.append(node);
+  return node;
+}
+
+const page = {
+  groups: document.getElementById("groups"),
+  summary: document.getElementById("summary"),
+  empty: document.getElementById("empty"),
+  link: document.getElementById("link"),
+  search: document.getElementById("search"),
+  card: document.getElementById("card"),
+};
+const machines = new Map(); // key → { data, card, seen }
+
+// ---- one card ----
+
+// Keyed children of a container: made when first named, removed when no longer named.
+function keyed(container) {
+  const children = new Map();
+  return {
+    begin() { for (const child of children.values()) child.used = false; },
+    get(key, make) {
+      let child = children.get(key);
+      if (!child) {
+        child = make(container);
+        children.set(key, child);
+      }
+      child.used = true;
+      return child;
+    },
+    end() {
+      for (const [key, child] of children) {
+        if (child.used) continue;
+        for (const node of child.nodes) node.remove();
+        children.delete(key);
+      }
+    },
+  };
+}
+
+function makeBar(container) {
+  const row = element("div", "bar", container);
+  const label = element("span", "", row), track = element("div", "track", row);
+  const fill = element("div", "fill", track), value = element("span", "value", row);
+  track.setAttribute("role", "meter");
+  track.setAttribute("aria-valuemin", "0");
+  track.setAttribute("aria-valuemax", "100");
+  return { nodes: [row], row, label, track, fill, value };
+}
+function showBar(bars, name, share, title) {
+  if (!Number.isFinite(share)) return;
+  const bar = bars.get(name, makeBar);
+  const at = Math.min(100, Math.max(0, share));
+  put(bar.label, name);
+  put(bar.value, percent(share));
+  bar.fill.style.transform = `scaleX(${at / 100})`;
+  bar.fill.className = at >= 95 ? "fill bad" : at >= 80 ? "fill warn" : "fill";
+  bar.track.setAttribute("aria-valuenow", at.toFixed(0));
+  bar.track.setAttribute("aria-label", name);
+  if (bar.row.title !== title) bar.row.title = title;
+}
+function makeFact(container) {
+  const name = element("dt", "", container), value = element("dd", "", container);
+  value.dir = "auto";
+  return { nodes: [name, value], name, value };
+}
+function showFact(facts, name, text) {
+  const fact = facts.get(name, makeFact);
+  put(fact.name, name);
+  put(fact.value, text);
+}
+
+const known = new Set(["cpu", "memory", "disk", "network", "system", "agent"]);
+
+// A value of a collector that this page does not know.
+function plain(value) {
+  if (Array.isArray(value)) return value.map(plain).join(" · ");
+  if (value && typeof value === "object") return Object.entries(value).map(([k, v]) => `${k} ${plain(v)}`).join(", ");
+  return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(2) : String(value);
+}
+
+function makeCard() {
+  const node = page.card.content.firstElementChild.cloneNode(true);
+  const find = (name) => node.querySelector(`.${name}`);
+  const card = {
+    node, name: find("name"), flag: find("flag"), state: find("state"), about: find("about"),
+    bars: keyed(find("bars")), facts: keyed(find("facts")), more: keyed(find("more")),
+    cores: element("div", "cores"),
+  };
+  find("bars").after(card.cores);
+  return card;
+}
+
+function showCores(card, list) {
+  const cores = Array.isArray(list) && list.length > 1 ? list : [];
+  card.cores.hidden = cores.length === 0;
+  while (card.cores.childElementCount > cores.length) card.cores.lastElementChild.remove();
+  while (card.cores.childElementCount < cores.length) element("span", "", card.cores);
+  cores.forEach((share, i) => {
+    const at = Math.min(100, Math.max(0, share));
+    card.cores.children[i].style.transform = `scaleY(${Math.max(at, 4) / 100})`;
+  });
+  card.cores.title = cores.length ? `${cores.length} cores` : "";
+}
+
+function makeDetails(container) {
+  const details = element("details", "", container);
+  const summary = element("summary", "", details), list = element("dl", "", details);
+  return { nodes: [details], details, summary, facts: keyed(list) };
+}
+function showDetails(card, title, entries, open) {
+  if (entries.length === 0) return;
+  const made = card.more.get(title, (container) => {
+    const child = makeDetails(container);
+    child.details.open = open;
+    return child;
+  });
+  put(made.summary, title);
+  made.facts.begin();
+  for (const [name, text] of entries) showFact(made.facts, name, text);
+  made.facts.end();
+}
+
+function showCard({ data, card }) {
+  const { cpu = {}, memory = {}, disk = {}, network = {}, system = {}, agent = {} } = data.metrics;
+  card.node.classList.toggle("offline", !data.online);
+  card.node.dataset.id = data.id;
+  card.node.dataset.online = data.online;
+  put(card.name, data.name || data.id);
+  card.name.title = data.name || data.id;
+  put(card.flag, flag(data.country));
+  card.flag.title = [data.location, data.country].filter(Boolean).join(", ");
+  const about = [system.platform && `${system.platform} ${system.platform_version ?? ""}`.trim(), system.kernel, system.virtualization,
+    cpu.cores && `${cpu.cores} × ${cpu.model ?? "CPU"}`].filter(Boolean).join(" · ");
+  put(card.about, about || " ");
+  card.about.title = about;
+  showState(data, card);
+
+  card.bars.begin();
+  showBar(card.bars, "CPU", cpu.percent, cpu.model ?? "");
+  showBar(card.bars, "Memory", memory.used_percent, `${bytes(memory.used)} of ${bytes(memory.total)}`);
+  if (memory.swap_total > 0) showBar(card.bars, "Swap", memory.swap_used_percent, `${bytes(memory.swap_used)} of ${bytes(memory.swap_total)}`);
+  showBar(card.bars, "Disk", disk.used_percent, `${bytes(disk.used)} of ${bytes(disk.total)}`);
+  card.bars.end();
+  showCores(card, cpu.per_core);
+
+  card.facts.begin();
+  if (network.rx_speed !== undefined) showFact(card.facts, "Network", `↓ ${speed(network.rx_speed)}  ↑ ${speed(network.tx_speed)}`);
+  if (cpu.load1 !== undefined) showFact(card.facts, "Load", [cpu.load1, cpu.load5, cpu.load15].map((n) => Number(n).toFixed(2)).join("  "));
+  if (system.uptime !== undefined) showFact(card.facts, "Up", span(system.uptime));
+  if (agent.stuck) showFact(card.facts, "Stuck", agent.stuck);
+  card.facts.end();
+
+  card.more.begin();
+  showDetails(card, "Disks", (disk.disks ?? []).map((d) => [String(d.path),
+    `${percent(d.used_percent)} of ${bytes(d.total)}` + (d.read_speed === undefined ? "" : ` · read ${speed(d.read_speed)} · write ${speed(d.write_speed)}`)]), false);
+  showDetails(card, "Interfaces", (network.interfaces ?? []).map((n) => [String(n.name),
+    `↓ ${speed(n.rx_speed)} (${bytes(n.rx_bytes)})  ↑ ${speed(n.tx_speed)} (${bytes(n.tx_bytes)})`]), false);
+  showDetails(card, "Temperatures", (system.temperatures ?? []).map((t) => [String(t.name), `${Number(t.celsius).toFixed(1)} °C`]), false);
+  for (const [collector, metrics] of Object.entries(data.metrics))
+    if (!known.has(collector) && metrics && typeof metrics === "object")
+      showDetails(card, collector, Object.entries(metrics).map(([k, v]) => [k, plain(v)]), true);
+  card.more.end();
+}
+
+function showState(data, card) {
+  const ago = data.lastSeen ? span((Date.now() - data.lastSeen) / 1000) : "";
+  put(card.state, data.online ? "online" : data.lastSeen ? `offline · seen ${ago} ago` : "never reported");
+}
+
+// ---- all cards ----
+
+const order = (a, b) => a.group.localeCompare(b.group) || (a.name || a.id).localeCompare(b.name || b.id) || a.id.localeCompare(b.id);
+const sections = new Map(); // group → { section, title, grid }
+
+// Puts the cards where they belong; moves only what is in the wrong place.
+function arrange() {
+  const wanted = page.search.value.trim().toLowerCase();
+  const list = [...machines.values()].sort((a, b) => order(a.data, b.data));
+  const shown = list.filter(({ data }) => !wanted || `${data.name} ${data.id} ${data.group} ${data.location}`.toLowerCase().includes(wanted));
+  const places = new Map();
+  for (const machine of shown) {
+    const group = machine.data.group;
+    if (!sections.has(group)) {
+      const section = document.createElement("section");
+      const title = element("h2", "", section), grid = element("div", "grid", section);
+      title.dir = "auto";
+      title.textContent = group || "Machines";
+      sections.set(group, { section, grid });
+    }
+    if (!places.has(group)) places.set(group, []);
+    places.get(group).push(machine.card.node);
+  }
+  for (const [group, { section }] of sections)
+    if (!places.has(group)) {
+      section.remove();
+      sections.delete(group);
+    }
+  place(page.groups, [...places.keys()].map((group) => sections.get(group).section));
+  for (const [group, nodes] of places) place(sections.get(group).grid, nodes);
+  page.empty.hidden = shown.length > 0 || page.link.dataset.state === "connecting";
+  put(page.empty, list.length === 0 ? "No machines yet. Start muster-agent on one, and it appears here." : "No machine matches the search.");
+  count();
+}
+function place(parent, nodes) {
+  nodes.forEach((node, i) => {
+    if (parent.children[i] !== node) parent.insertBefore(node, parent.children[i] ?? null);
+  });
+  while (parent.childElementCount > nodes.length) parent.lastElementChild.remove();
+}
+function count() {
+  const online = [...machines.values()].filter(({ data }) => data.online).length;
+  put(page.summary, machines.size ? `${online} of ${machines.size} online` : "");
+}
+
+function take(data) {
+  let machine = machines.get(data.key);
+  const moved = !machine || order(machine.data, data) !== 0;
+  const turned = machine && machine.data.online !== data.online;
+  if (!machine) machines.set(data.key, (machine = { card: makeCard() }));
+  machine.data = data;
+  machine.seen = true;
+  showCard(machine);
+  if (moved && settled) arrange();
+  else if (turned) count();
+}
+
+// ---- the channel ----
+
+let settled = false; // the first list is complete
+let attempt = 0;
+
+function state(name, text) {
+  page.link.dataset.state = name;
+  put(page.link, text);
+  document.body.classList.toggle("stale", name === "lost");
+}
+
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new WebSocket(`${scheme}//${location.host}/api/console/live`);
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    if (message.type === "hello") {
+      settled = false;
+      for (const machine of machines.values()) machine.seen = false;
+    } else if (message.type === "machine") {
+      take(message);
+    } else if (message.type === "gone") {
+      machines.delete(message.key);
+      if (settled) arrange();
+    } else if (message.type === "ready") {
+      for (const [key, machine] of machines) if (!machine.seen) machines.delete(key);
+      settled = true;
+      attempt = 0;
+      state("live", "Live");
+      arrange();
+    }
+  };
+  socket.onclose = () => {
+    state("lost", "Connection lost, reconnecting…");
+    const wait = Math.min(10000, 500 * 1.6 ** attempt++);
+    setTimeout(connect, wait * (0.8 + Math.random() * 0.4));
+  };
+}
+
+page.search.addEventListener("input", arrange);
+setInterval(() => { for (const { data, card } of machines.values()) if (!data.online) showState(data, card); }, 5000);
+connect();
