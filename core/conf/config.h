@@ -34,7 +34,7 @@ typedef struct mui_config mui_config;
 typedef struct mui_setting mui_setting; /* a node of the file, borrowed from its config */
 
 /*
- * Reads `path` and then conf.d/*.conf (sorted) in the folder beside it. The names in `appending` (ended by NULL)
+ * Reads `path` and then the .conf files of conf.d beside it (sorted). The names in `appending` (ended by NULL)
  * append across files, any other top-level name set twice is an error naming both places.
  * NULL only when nothing could be parsed; problems tell why.
  */
