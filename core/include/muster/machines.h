@@ -114,7 +114,7 @@ struct mu_machines {
   /** The machine of this key; made if `make` (only by plugins that have authenticated it). NULL: none, or the owner has too many. */
   const struct mu_machine *(*find)(void *self, const char *provider, const char *owner, const char *id, bool make);
   const struct mu_machine *(*by_handle)(void *self, uint64_t handle);
-  /** Takes a report, keeps the text, tells the listeners. 0 or MU_ENOMEM. */
+  /** Takes a report, keeps the text, tells the listeners. 0, MU_ENOMEM, or MU_ENOENT: forgotten meanwhile, find it again. */
   int (*report)(void *self, const struct mu_machine *machine, const struct mu_machine_report *report);
   /** The owner's wish, for machines that no configuration names. */
   void (*set_public)(void *self, const struct mu_machine *machine, bool is_public);
