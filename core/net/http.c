@@ -1,0 +1,711 @@
+/* SPDX-License-Identifier: ISC */
+/* The life of an HTTP request: accepted or refused, its body read, handed out, answered, dropped. answer.c writes. */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <muster/log.h>
+#include "net/exchange.h"
+
+enum { SWEEP_MS = 250 };
+static const int64_t second = 1000000000;
+
+/* ---- ids ------------------------------------------------------------------------------------- */
+
+static bool slot_take(struct mui_net_http *http, struct mu_http *request)
+{
+  if (!http->first_free) {
+    uint32_t count = http->slot_count ? http->slot_count * 2 : 64;
+    struct mui_http_slot *slots = realloc(http->slots, count * sizeof *slots);
+    if (!slots)
+      return false;
+    http->slots = slots;
+    for (uint32_t i = count; i > http->slot_count; i--) {
+      slots[i - 1] = (struct mui_http_slot){.next_free = http->first_free};
+      http->first_free = i;
+    }
+    http->slot_count = count;
+  }
+  uint32_t index = http->first_free;
+  struct mui_http_slot *slot = &http->slots[index - 1];
+  http->first_free = slot->next_free;
+  slot->request = request;
+  slot->generation++;
+  request->id = (uint64_t)slot->generation << 32 | index;
+  return true;
+}
+
+static void slot_give(struct mui_net_http *http, mu_http_id id)
+{
+  uint32_t index = (uint32_t)id;
+  struct mui_http_slot *slot = &http->slots[index - 1];
+  slot->request = NULL;
+  slot->next_free = http->first_free;
+  http->first_free = index;
+}
+
+mu_http *mu_http_find(mu_instance *in, mu_http_id id)
+{
+  struct mui_net *net = in->runtime->net;
+  uint32_t index = (uint32_t)id;
+  if (!net || !net->http || index == 0 || index > net->http->slot_count)
+    return NULL;
+  struct mui_http_slot *slot = &net->http->slots[index - 1];
+  struct mu_http *request = slot->request;
+  if (!request || slot->generation != id >> 32 || request->state != MUI_REQUEST_RUNNING || !request->route ||
+      request->route->in != in)
+    return NULL;
+  return request;
+}
+
+/* ---- requests per address -------------------------------------------------------------------- */
+
+/* IPv6 addresses count by their /64: one customer has as many of them as they like. */
+static void peer_key(const char *address, unsigned char key[16])
+{
+  struct in_addr four;
+  memset(key, 0, 16);
+  if (inet_pton(AF_INET, address, &four) == 1)
+    memcpy(key + 8, &four, 4);
+  else if (inet_pton(AF_INET6, address, key) == 1)
+    memset(key + 8, 0, 8);
+  else
+    strncpy((char *)key, address, 15);
+}
+
+static struct mui_http_peer *peer_get(struct mui_net_http *http, const char *address)
+{
+  unsigned char key[16];
+  peer_key(address, key);
+  struct mu_str name = {(const char *)key, sizeof key};
+  struct mui_http_peer *peer = mu_map_get(http->peers, name);
+  if (!peer) {
+    peer = calloc(1, sizeof *peer);
+    if (!peer)
+      return NULL;
+    memcpy(peer->key, key, sizeof key);
+    if (mu_map_add(http->peers, name, peer) < 0) {
+      free(peer);
+      return NULL;
+    }
+  }
+  peer->requests++;
+  return peer;
+}
+
+static void peer_put(struct mui_net_http *http, struct mui_http_peer *peer)
+{
+  if (--peer->requests > 0)
+    return;
+  mu_map_del(http->peers, (struct mu_str){(const char *)peer->key, sizeof peer->key});
+  free(peer);
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static void free_notes(struct mui_note *note)
+{
+  while (note) {
+    struct mui_note *next = note->next;
+    free(note);
+    note = next;
+  }
+}
+
+static void free_request(struct mu_http *request)
+{
+  free_notes(request->notes);
+  mu_buf_free(&request->body);
+  mu_buf_free(&request->headers);
+  mu_buf_free(&request->out);
+  mu_text_unref(request->answer);
+  free(request);
+}
+
+struct mui_note *mui_request_note(struct mu_http *request, const char *text, size_t len)
+{
+  struct mui_note *note = malloc(sizeof *note + len + 1);
+  if (!note)
+    return NULL;
+  if (text)
+    memcpy(note->text, text, len);
+  note->text[len] = '\0';
+  note->len = len;
+  note->next = request->notes;
+  request->notes = note;
+  return note;
+}
+
+static struct mu_http *request_new(struct mui_net *net, struct mui_session *session, struct lws *wsi)
+{
+  struct mui_net_http *http = net->http;
+  struct mu_http *request = calloc(1, sizeof *request);
+  if (!request)
+    return NULL;
+  request->net = net;
+  request->wsi = wsi;
+  mui_net_client_address(session, wsi, request->peer);
+  request->per_peer = peer_get(http, request->peer);
+  if (!request->per_peer)
+    goto no_peer;
+  if (!slot_take(http, request))
+    goto no_slot;
+  request->next = http->first;
+  request->pprev = &http->first;
+  if (request->next)
+    request->next->pprev = &request->next;
+  http->first = request;
+  http->open++;
+  net->stats.http_requests++;
+  session->request = request;
+  if (!mu_timer_active(http->sweep))
+    mu_timer_start(http->sweep, SWEEP_MS, SWEEP_MS);
+  return request;
+no_slot:
+  peer_put(http, request->per_peer);
+no_peer:
+  free(request);
+  return NULL;
+}
+
+void mui_request_due(struct mu_http *request)
+{
+  struct mui_net_http *http = request->net->http;
+  if (request->due)
+    return;
+  request->due = true;
+  request->next_due = NULL;
+  *http->due_tail = request;
+  http->due_tail = &request->next_due;
+  http->due_count++;
+  if (!mu_timer_active(http->turn))
+    mu_timer_start(http->turn, 0, 0);
+}
+
+static void forget_due(struct mui_net_http *http, struct mu_http *request)
+{
+  if (!request->due)
+    return;
+  struct mu_http **at = &http->due;
+  while (*at && *at != request)
+    at = &(*at)->next_due;
+  assert(*at);
+  *at = request->next_due;
+  if (!*at)
+    http->due_tail = at;
+  http->due_count--;
+  request->due = false;
+}
+
+void mui_request_drop(struct mu_http *request)
+{
+  struct mui_net_http *http = request->net->http;
+  if (!request->wsi)
+    return;
+  struct mui_session *session = mui_session_of(request->wsi);
+  if (session)
+    session->request = NULL;
+  request->wsi = NULL;
+  mu_fd_free(request->watch);
+  request->watch = NULL;
+  forget_due(http, request);
+  slot_give(http, request->id);
+  peer_put(http, request->per_peer);
+  *request->pprev = request->next;
+  if (request->next)
+    request->next->pprev = request->pprev;
+  if (--http->open == 0)
+    mu_timer_stop(http->sweep);
+  if (!request->running)
+    free_request(request);
+}
+
+/* ---- what is refused ------------------------------------------------------------------------- */
+
+/* A header that the library knows. Several of one name are joined with ','. False: none, or longer than fits. */
+static bool known_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
+{
+  int len = lws_hdr_total_length(wsi, token);
+  return len > 0 && (size_t)len < size && lws_hdr_copy(wsi, out, (int)size, token) > 0;
+}
+
+/* An answer of the core's own. */
+static void decline(struct mu_http *request, int status, const char *code, const char *message)
+{
+  request->state = MUI_REQUEST_RUNNING;
+  mu_http_error(request, status, code, message);
+}
+
+/* The same where the body was not read, or nobody knows how long it is: the connection ends with the answer. */
+static void refuse(struct mu_http *request, int status, const char *code, const char *message)
+{
+  request->close = true;
+  decline(request, status, code, message);
+}
+
+static bool judge_version(struct mu_http *request, bool *old)
+{
+  char version[16];
+  if (!known_header(request->wsi, WSI_TOKEN_HTTP, version, sizeof version))
+    version[0] = '\0';
+  *old = strncmp(version, "HTTP/1.0", 8) == 0;
+  if (*old || strncmp(version, "HTTP/1.1", 8) == 0)
+    return true;
+  refuse(request, 505, "bad_version", "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  return false;
+}
+
+static bool judge_host(struct mu_http *request, bool old)
+{
+  char host[300];
+  int len = lws_hdr_total_length(request->wsi, WSI_TOKEN_HOST);
+  if (len <= 0) {
+    if (old)
+      return true;
+    refuse(request, 400, "bad_host", "the Host header is missing");
+    return false;
+  }
+  if (!known_header(request->wsi, WSI_TOKEN_HOST, host, sizeof host) || strpbrk(host, ", \t/@?#\\")) {
+    refuse(request, 400, "bad_host", "the Host header is not one host");
+    return false;
+  }
+  return true;
+}
+
+/* Decides how long the body is: `*length`; false: refused. */
+static bool judge_length(struct mu_http *request, bool needs_length, uint64_t *length)
+{
+  struct lws *wsi = request->wsi;
+  bool given = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+  *length = 0;
+  if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
+    if (given)
+      refuse(request, 400, "bad_length", "Content-Length and Transfer-Encoding contradict each other");
+    else
+      refuse(request, 411, "length_required", "a body needs a Content-Length");
+    return false;
+  }
+  if (!given) {
+    if (needs_length)
+      refuse(request, 411, "length_required", "a body needs a Content-Length");
+    return !needs_length;
+  }
+  char text[24];
+  bool good = known_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text) && strlen(text) <= 18;
+  for (const char *at = text; good && *at; at++) {
+    good = *at >= '0' && *at <= '9';
+    *length = *length * 10 + (uint64_t)(*at - '0');
+  }
+  if (!good)
+    refuse(request, 400, "bad_length", "Content-Length must be one whole number");
+  return good;
+}
+
+/* Mirrors the library's own rule, which decides in lws_http_transaction_completed(). */
+static bool wants_close(struct lws *wsi)
+{
+  char value[64];
+  if (!known_header(wsi, WSI_TOKEN_CONNECTION, value, sizeof value))
+    return lws_hdr_total_length(wsi, WSI_TOKEN_CONNECTION) > 0;
+  return strcasestr(value, "close") != NULL;
+}
+
+static void allow_header(struct mu_http *request, unsigned methods)
+{
+  static const struct {
+    unsigned method;
+    const char *names;
+  } names[] = {{MU_HTTP_GET, "GET, HEAD, "},
+               {MU_HTTP_POST, "POST, "},
+               {MU_HTTP_PUT, "PUT, "},
+               {MU_HTTP_PATCH, "PATCH, "},
+               {MU_HTTP_DELETE, "DELETE, "}};
+  char allow[64] = "";
+  for (size_t i = 0; i < MU_COUNT(names); i++)
+    if (methods & names[i].method)
+      strcat(allow, names[i].names);
+  strcat(allow, "OPTIONS");
+  mu_http_set(request, "Allow", allow);
+}
+
+/* Finds the route; false: answered. */
+static bool judge_route(struct mu_http *request, const struct mui_session *session, int library_method)
+{
+  const struct mui_router *router = request->net->http_routes;
+  struct mu_str path = mu_http_path(request);
+  struct mui_route *route = NULL;
+  unsigned allowed = 0;
+  unsigned asked = library_method == LWSHUMETH_OPTIONS || library_method == LWSHUMETH_CONNECT ? 0 : request->method;
+  enum mui_found found = mui_router_find(router, path, asked, session->listener, &route, &allowed);
+  if (found == MUI_ROUTE_METHOD && (allowed & MU_HTTP_GET)) {
+    /* A folder of files claims its whole prefix, but what it does not have is not there for any method. */
+    struct mui_route *files = NULL;
+    if (mui_router_find(router, path, MU_HTTP_GET, session->listener, &files, NULL) == MUI_ROUTE_FOUND &&
+        files->files && !mui_files_have(files, path))
+      found = MUI_ROUTE_NONE;
+  }
+  if (found == MUI_ROUTE_NONE) {
+    decline(request, 404, "not_found", "there is nothing at this path");
+    return false;
+  }
+  if (found == MUI_ROUTE_METHOD) {
+    allow_header(request, allowed);
+    if (library_method == LWSHUMETH_OPTIONS) {
+      request->state = MUI_REQUEST_RUNNING;
+      mu_http_answer(request, 204, NULL, NULL);
+    } else {
+      decline(request, 405, "method_not_allowed", "this path does not know the method");
+    }
+    return false;
+  }
+  request->route = route;
+  if (route->http.access != MU_ACCESS_PUBLIC && !mu_http_principal(request)) {
+    mu_http_set(request, "WWW-Authenticate", "Bearer");
+    decline(request, 401, "unauthorized", "log in first");
+    return false;
+  }
+  return true;
+}
+
+/* Answers Expect ourselves; false: refused, or the connection broke. */
+static bool judge_expect(struct mu_http *request, bool old, bool *broken)
+{
+  char value[32];
+  *broken = false;
+  if (lws_hdr_total_length(request->wsi, WSI_TOKEN_HTTP_EXPECT) <= 0 || old)
+    return true;
+  if (!known_header(request->wsi, WSI_TOKEN_HTTP_EXPECT, value, sizeof value) || strcasecmp(value, "100-continue") != 0) {
+    refuse(request, 417, "bad_expectation", "only 100-continue may be expected");
+    return false;
+  }
+  static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  if (request->body_expected > 0 &&
+      lws_write(request->wsi, (unsigned char *)(uintptr_t)go_on, sizeof go_on - 1, LWS_WRITE_HTTP) < 0)
+    *broken = true;
+  return !*broken;
+}
+
+static bool set_method(struct mu_http *request, int library_method)
+{
+  request->head = library_method == LWSHUMETH_HEAD;
+  switch (library_method) {
+  case LWSHUMETH_HEAD:
+  case LWSHUMETH_GET:
+    request->method = MU_HTTP_GET;
+    return false;
+  case LWSHUMETH_POST:
+    request->method = MU_HTTP_POST;
+    return true;
+  case LWSHUMETH_PUT:
+    request->method = MU_HTTP_PUT;
+    return true;
+  case LWSHUMETH_PATCH:
+    request->method = MU_HTTP_PATCH;
+    return true;
+  case LWSHUMETH_DELETE:
+    request->method = MU_HTTP_DELETE;
+    return false;
+  default:
+    return false;
+  }
+}
+
+/* ---- the library's callbacks ----------------------------------------------------------------- */
+
+/* From here the library does nothing with the connection until the answer was written. */
+static void stop_reading(struct mu_http *request)
+{
+  lws_set_timeout(request->wsi, NO_PENDING_TIMEOUT, 0);
+  lws_rx_flow_control(request->wsi, 0);
+}
+
+/* The request line and the headers are there. */
+static int begin(struct lws *wsi, struct mui_session *session)
+{
+  struct mui_net *net = session->net;
+  struct mui_net_http *http = net->http;
+  if (!http || session->request || net->stopping)
+    return -1;
+  char *path;
+  int path_len;
+  int library_method = lws_http_get_uri_and_method(wsi, &path, &path_len);
+  if (library_method < 0 || path_len <= 0)
+    return -1;
+  if (http->open >= MUI_HTTP_MAX_REQUESTS) {
+    mu_log_limited(net->runtime->core, MU_LOG_WARN, "http full", "%u HTTP requests in progress: one more was cut",
+                   (unsigned)http->open);
+    net->stats.refused++;
+    return -1;
+  }
+  struct mu_http *request = request_new(net, session, wsi);
+  if (!request)
+    return -1;
+  bool needs_length = set_method(request, library_method);
+  request->path = mui_request_note(request, path, (size_t)path_len);
+  if (!request->path) {
+    mui_request_drop(request);
+    return -1;
+  }
+  bool old, broken;
+  uint64_t length;
+  if (request->per_peer->requests > MUI_HTTP_MAX_PER_PEER) {
+    mu_log_limited(net->runtime->core, MU_LOG_WARN, "http peer", "%s has %u HTTP requests in progress", request->peer,
+                   request->per_peer->requests);
+    mu_http_set(request, "Retry-After", "1");
+    refuse(request, 429, "too_many_requests", "too many requests in progress from this address");
+  } else if (judge_version(request, &old) && judge_host(request, old) &&
+             judge_length(request, needs_length, &length)) {
+    request->close = old || wants_close(wsi);
+    if (length > 0 && request->method == MU_HTTP_GET) {
+      refuse(request, 413, "body_too_long", "this method takes no body");
+    } else if (judge_route(request, session, library_method)) {
+      if (length > request->route->http.max_body) {
+        refuse(request, 413, "body_too_long", "the body is longer than this path takes");
+      } else {
+        request->body_expected = (size_t)length;
+        judge_expect(request, old, &broken);
+        if (broken) {
+          mui_request_drop(request);
+          return -1;
+        }
+      }
+    } else if (length > 0) {
+      request->close = true; /* its body stays unread */
+    }
+  }
+  if (request->state == MUI_REQUEST_BODY && request->body_expected > 0) {
+    double allowed = net->limits.body_timeout_s > 0 ? net->limits.body_timeout_s : 10;
+    request->deadline_ns = mu_mono_ns() + (int64_t)(allowed * (double)second);
+    return 0;
+  }
+  if (request->state == MUI_REQUEST_BODY) {
+    request->state = MUI_REQUEST_DUE;
+    mui_request_due(request);
+  }
+  stop_reading(request);
+  return 0;
+}
+
+static int on_body(struct mu_http *request, const void *data, size_t len)
+{
+  /* The rest of a body that was refused, in the piece that the library is still parsing. */
+  if (!request || request->state != MUI_REQUEST_BODY)
+    return 0;
+  if (len > request->body_expected - request->body.len)
+    return -1;
+  request->net->stats.bytes_in += len;
+  mu_buf_add(&request->body, data, len);
+  if (request->body.failed) {
+    stop_reading(request);
+    refuse(request, 503, "out_of_memory", "try again later");
+  }
+  return 0;
+}
+
+static int on_body_end(struct mu_http *request)
+{
+  /* It also comes for bodies of length 0, and for refused ones. */
+  if (!request || request->state != MUI_REQUEST_BODY)
+    return 0;
+  if (request->body.len != request->body_expected)
+    return -1;
+  request->state = MUI_REQUEST_DUE;
+  stop_reading(request);
+  mui_request_due(request);
+  return 0;
+}
+
+int mui_http_callback(struct lws *wsi, enum lws_callback_reasons reason, struct mui_session *session, void *in,
+                      size_t len)
+{
+  switch (reason) {
+  case LWS_CALLBACK_HTTP:
+    return session ? begin(wsi, session) : -1;
+  case LWS_CALLBACK_HTTP_BODY:
+    return session ? on_body(session->request, in, len) : -1;
+  case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+    return session ? on_body_end(session->request) : -1;
+  case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+  case LWS_CALLBACK_CLOSED_HTTP:
+    if (session && session->request)
+      mui_request_drop(session->request);
+    return 0;
+  default:
+    return 0;
+  }
+}
+
+/* ---- our own turns --------------------------------------------------------------------------- */
+
+static void run_handler(struct mu_http *request)
+{
+  struct mui_route *route = request->route;
+  struct mui_call call;
+  request->state = MUI_REQUEST_RUNNING;
+  request->running = true;
+  mui_call_begin(&call, route->in, MUI_CB_HTTP);
+  int result = route->http.handle(route->self, request);
+  mui_call_end(&call, result < 0 ? result : 0);
+  request->running = false;
+  if (!request->wsi) {
+    free_request(request);
+    return;
+  }
+  if (request->state != MUI_REQUEST_RUNNING)
+    return;
+  if (result == MU_PENDING) {
+    request->deadline_ns = mu_mono_ns() + MUI_HTTP_PENDING_S * second;
+    return;
+  }
+  if (request->route)
+    mu_log_limited(request->route->in, MU_LOG_ERROR, "http handler", "the handler of %s gave no answer: %s",
+                   request->route->path, result < 0 ? mu_strerror(result) : "it returned without one");
+  mu_http_error(request, 500, "internal_error", "the server could not answer this");
+}
+
+static void on_turn(void *context)
+{
+  struct mui_net_http *http = context;
+  /* Only those that are due now: what comes due meanwhile has its turn after other events had theirs. */
+  for (size_t n = http->due_count; n > 0 && http->due; n--) {
+    struct mu_http *request = http->due;
+    forget_due(http, request);
+    if (request->state == MUI_REQUEST_DUE)
+      run_handler(request); /* an answer puts it on the list again */
+    else if (request->state == MUI_REQUEST_ANSWERED)
+      mui_answer_begin(request);
+  }
+  if (http->due)
+    mu_timer_start(http->turn, 0, 0);
+}
+
+static void on_sweep(void *context)
+{
+  struct mui_net_http *http = context;
+  int64_t now = mu_mono_ns();
+  struct mu_http *next;
+  for (struct mu_http *request = http->first; request; request = next) {
+    next = request->next;
+    if (request->deadline_ns == 0 || now < request->deadline_ns)
+      continue;
+    switch (request->state) {
+    case MUI_REQUEST_BODY:
+      stop_reading(request);
+      refuse(request, 408, "body_timeout", "the body did not arrive in time");
+      break;
+    case MUI_REQUEST_RUNNING:
+      if (request->route)
+        mu_log_limited(request->route->in, MU_LOG_WARN, "http timeout", "no answer for %s after %d s",
+                       request->route->path, MUI_HTTP_PENDING_S);
+      mu_http_error(request, 504, "timeout", "no answer came in time");
+      break;
+    case MUI_REQUEST_WRITING:
+    case MUI_REQUEST_LINGER:
+      mui_answer_cut(request);
+      break;
+    case MUI_REQUEST_DUE:
+    case MUI_REQUEST_ANSWERED:
+      break; /* this turn */
+    }
+  }
+}
+
+/* ---- routes ---------------------------------------------------------------------------------- */
+
+/* The instance stops: whoever waits for it is told so. */
+static void on_route_gone(struct mui_route *route)
+{
+  struct mui_net *net = route->in->runtime->net;
+  struct mu_http *next;
+  for (struct mu_http *request = net && net->http ? net->http->first : NULL; request; request = next) {
+    next = request->next;
+    if (request->route != route)
+      continue;
+    request->route = NULL;
+    if (request->state == MUI_REQUEST_BODY) {
+      stop_reading(request);
+      refuse(request, 503, "stopping", "this part of the server is stopping");
+    } else if (request->state == MUI_REQUEST_DUE || request->state == MUI_REQUEST_RUNNING) {
+      decline(request, 503, "stopping", "this part of the server is stopping");
+    }
+  }
+}
+
+int mui_http_route_add(mu_instance *in, const struct mu_http_route *declared, void *self, struct mui_files *files,
+                       void (*gone)(struct mui_route *))
+{
+  enum { ALL = MU_HTTP_GET | MU_HTTP_POST | MU_HTTP_PUT | MU_HTTP_PATCH | MU_HTTP_DELETE };
+  struct mui_net *net = in->runtime->net;
+  struct mu_http_route values = {0};
+  if (!net || declared->size < offsetof(struct mu_http_route, handle) + sizeof declared->handle) {
+    mu_log(in, MU_LOG_ERROR, "an HTTP route needs a server around it and a size");
+    return MU_EINVAL;
+  }
+  memcpy(&values, declared, declared->size < sizeof values ? declared->size : sizeof values);
+  if (!values.path || !values.handle || values.methods == 0 || (values.methods & ~(unsigned)ALL)) {
+    mu_log(in, MU_LOG_ERROR, "HTTP route %s: path, methods and handle must be given", values.path ? values.path : "");
+    return MU_EINVAL;
+  }
+  if (values.access < MU_ACCESS_PUBLIC || values.access > MU_ACCESS_ADMIN) {
+    mu_log(in, MU_LOG_ERROR, "HTTP route %s has no access rule", values.path);
+    return MU_EINVAL;
+  }
+  struct mui_route *route = calloc(1, sizeof *route);
+  if (!route || !(route->path = strdup(values.path))) {
+    free(route);
+    return MU_ENOMEM;
+  }
+  route->methods = values.methods;
+  route->self = self;
+  route->http = values;
+  route->http.path = NULL; /* the declaration may go */
+  route->files = files;
+  route->gone = gone ? gone : on_route_gone;
+  return mui_router_add(net->http_routes, in, route);
+}
+
+void mui_http_route_gone(struct mui_route *route)
+{
+  on_route_gone(route);
+}
+
+int mu_http_route(mu_instance *in, const struct mu_http_route *route, void *self)
+{
+  return mui_http_route_add(in, route, self, NULL, NULL);
+}
+
+/* ---- from start to end ----------------------------------------------------------------------- */
+
+int mui_net_http_init(struct mui_net *net)
+{
+  struct mui_net_http *http = calloc(1, sizeof *http);
+  if (!http)
+    return MU_ENOMEM;
+  http->net = net;
+  http->due_tail = &http->due;
+  http->peers = mu_map_new();
+  http->turn = mu_timer_new(net->runtime->core, on_turn, http);
+  http->sweep = mu_timer_new(net->runtime->core, on_sweep, http);
+  net->http = http;
+  if (http->peers && http->turn && http->sweep)
+    return 0;
+  mui_net_http_fini(net);
+  return MU_ENOMEM;
+}
+
+void mui_net_http_fini(struct mui_net *net)
+{
+  struct mui_net_http *http = net->http;
+  if (!http)
+    return;
+  while (http->first)
+    mui_request_drop(http->first);
+  mu_timer_free(http->turn);
+  mu_timer_free(http->sweep);
+  mu_map_free(http->peers);
+  free(http->slots);
+  free(http);
+  net->http = NULL;
+}
