@@ -25,7 +25,7 @@ struct mui_plan {
   const struct mui_entry *entries;
   size_t count;
   const char *const *dirs; /* plugin_dirs, ended by NULL */
-  const mui_setting *dirs_place;
+  const mui_setting *use;  /* for all: group service → instance; NULL: absent */
 };
 
 /* A running instance. */
@@ -47,6 +47,11 @@ MUI_API struct mui_host *mui_host_new(struct mui_runtime *runtime, const char *p
 MUI_API int mui_host_probe_main(int fd);
 
 /*
+ * Probes the plugins of a plan that were not probed yet, so that a following check or apply need not wait. Any thread, loop
+ * thread idle or not; the plan's names and dirs only.
+ */
+MUI_API void mui_host_prefetch(struct mui_host *host, const struct mui_plan *plan);
+/*
  * Probes, loads and checks everything in a plan without starting it: for --check-config. All problems are reported.
  */
 MUI_API void mui_host_check(struct mui_host *host, const struct mui_plan *plan, struct mui_problems *problems);
@@ -60,7 +65,7 @@ MUI_API void mui_host_watch(struct mui_host *host,
  * 0. MU_ECONF: something is wrong and nothing was changed (on the first call: nothing runs). MU_EUNAVAILABLE: a required plugin
  * failed; a restarted one runs again as it was before, if it can. Plugins that fail and are not required are left out, with a log line.
  * MU_PENDING (never on the first call): instances are still stopping; `done` follows with one of these, and until then the plan
- * stays borrowed. MU_EBUSY: an apply is pending or the host is stopping.
+ * stays borrowed (MU_ECLOSED: the host was stopped meanwhile). MU_EBUSY: an apply is pending or the host is stopping.
  */
 MUI_API int mui_host_apply(struct mui_host *host, const struct mui_plan *plan, struct mui_problems *problems,
                            void (*done)(void *context, int result), void *context);
@@ -75,7 +80,10 @@ MUI_API void mui_host_stop(struct mui_host *host, void (*done)(void *context), v
 MUI_API void mui_host_free(struct mui_host *host);
 /* The n-th running instance in the configuration's order; NULL past the end. */
 MUI_API const struct mui_loaded *mui_host_nth(const struct mui_host *host, size_t n);
-/* Finds, probes, loads a plugin by name and describes its components and options. `to`: FILE *. Problems as usual. */
+/*
+ * Finds, probes, loads a plugin by name and describes its components and options; without a name one line for each plugin in the
+ * folders. `to`: FILE *. MU_ENOENT, MU_EABI: refused, in the problems.
+ */
 MUI_API int mui_host_describe(struct mui_host *host, const char *name, const char *const *dirs, void *to,
                               struct mui_problems *problems);
 
