@@ -39,7 +39,7 @@ struct cursor {
 };
 
 #define REPORT(e, cursor, ...)                                                                                         \
-  (mui_problem((e)->config->problems, false, (cursor)->source->path, (cursor)->line, __VA_ARGS__),                      \
+  (mui_problem((e)->config->problems, false, (cursor)->source->path, (cursor)->line, __VA_ARGS__),                     \
    (e)->to->broken = true)
 
 static void no_memory(struct expander *e)
@@ -471,6 +471,11 @@ static void expand(struct expander *e, const struct mui_source *source, const ch
   segment(e, &c);
   bool first_on_line = true;
   while (c.at < c.end && !e->stop) {
+    if (e->to->out.len > MUI_CONF_TEXT_MAX) {
+      REPORT(e, &c, "all includes together are larger than %d MiB", MUI_CONF_TEXT_MAX >> 20);
+      e->stop = true;
+      break;
+    }
     if (isspace((unsigned char)*c.at)) {
       first_on_line |= *c.at == '\n';
       take(e, &c, 1);
@@ -484,10 +489,6 @@ static void expand(struct expander *e, const struct mui_source *source, const ch
     else
       mark(e, &c);
     first_on_line = false;
-    if (e->to->out.len > MUI_CONF_TEXT_MAX) {
-      REPORT(e, &c, "all includes together are larger than %d MiB", MUI_CONF_TEXT_MAX >> 20);
-      e->stop = true;
-    }
   }
 }
 

@@ -15,8 +15,7 @@ struct reader {
   bool failed;  /* out of memory */
 };
 
-#define REPORT(r, setting, ...)                                                                                        \
-  mui_problem((r)->problems, false, (setting)->source->path, (setting)->line, __VA_ARGS__)
+#define REPORT(r, setting, ...) mui_problem((r)->problems, false, (setting)->source->path, (setting)->line, __VA_ARGS__)
 
 static void read_group(struct reader *r, const struct mui_setting *group, const struct mui_setting *place,
                        const struct mu_options *options, char *to);

@@ -13,8 +13,8 @@ void mui_setting_place(const mui_setting *setting, const char **file, unsigned *
 
 const mui_setting *mui_setting_nth(const mui_setting *group, size_t n)
 {
-  bool has = group && (group->type == MUI_SETTING_GROUP || group->type == MUI_SETTING_LIST ||
-                       group->type == MUI_SETTING_ARRAY);
+  bool has = group &&
+             (group->type == MUI_SETTING_GROUP || group->type == MUI_SETTING_LIST || group->type == MUI_SETTING_ARRAY);
   return has && n < group->count ? &group->items[n] : NULL;
 }
 

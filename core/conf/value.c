@@ -82,7 +82,8 @@ static char *as_written(const struct resolving *r, const char *text)
     return NULL;
   }
   if (r->secret && (mode & S_IROTH))
-    REPORT(r, true, "'%s' is written in a file that is readable by others (mode %04o); chmod 600 it, or use env: or file:",
+    REPORT(r, true,
+           "'%s' is written in a file that is readable by others (mode %04o); chmod 600 it, or use env: or file:",
            r->path, mode);
   return strdup(text);
 }
