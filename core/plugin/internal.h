@@ -163,6 +163,10 @@ struct mui_set {
  */
 void mui_order(struct mui_host *host, struct mui_set *set, const struct mui_plan *plan, bool incomplete,
                struct mui_problems *problems);
+/* A need of the unit that nothing in the set provides, or NULL. */
+const char *mui_missing(const struct mui_set *set, const struct mui_unit *unit);
+/* Whether a service is meant to have many providers. */
+bool mui_service_many(const char *service);
 
 /* ---- check.c --------------------------------------------------------------------------------- */
 
