@@ -8,21 +8,36 @@
 #include <muster/conn.h>
 #include <muster/group.h>
 #include <muster/http.h>
+#include <muster/loop.h>
+#include <muster/loop.h>
 #include "base/instance.h"
 #include "net/net.h"
 
-struct mui_request; /* http.c: one HTTP request, lives outside the library's per-session memory */
 struct mui_peer;    /* peers.c: what is counted per address */
 
-/* The library's per-session memory of server connections. */
+/*
+ * One accepted socket, from accept to the library's WSI_DESTROY. Our own memory, hung on the wsi as opaque user data: the library's
+ * per-session memory ends with each HTTP transaction.
+ */
 struct mui_session {
   struct mui_net *net;
   struct mui_listener *listener; /* referenced; configuration of the listener that accepted it */
-  struct mui_peer *peer;         /* referenced */
-  struct mu_conn *conn;          /* WebSocket, once upgraded */
-  struct mui_request *request;   /* HTTP, while one is being read or answered */
-  char address[64];              /* normalised peer address, before proxy headers */
+  struct mui_peer *peer;         /* referenced; NULL: not counted (trusted proxy) */
+  struct mu_conn *conn;          /* WebSocket, from its admission on */
+  mu_http *request;              /* HTTP, while one is being read or answered */
+  struct lws *wsi;
+  struct mui_session *next, **pprev; /* all of them */
+  struct mui_session *waiting_next, **waiting_pprev; /* accepted and no request yet, oldest first */
+  int64_t since_ns;
+  bool *gone;                    /* set when it ends while it is being adopted */
+  char address[46];              /* normalised peer address, before proxy headers */
 };
+
+/* NULL: not an accepted socket. lws_wsi_user() is not used. */
+static inline struct mui_session *mui_session_of(const struct lws *wsi)
+{
+  return lws_get_opaque_user_data(wsi);
+}
 
 /* ---- router.c: paths → routes, for WebSocket and HTTP alike ---------------------------------- */
 
@@ -66,11 +81,18 @@ MUI_API enum mui_found mui_router_find(const struct mui_router *router, struct m
 struct mui_net {
   struct mui_runtime *runtime;
   struct lws_context *context;
+  struct lws_vhost *plain;        /* listeners without TLS */
   struct mui_router *ws_routes;   /* net.c */
   struct mui_router *http_routes; /* net.c */
-  struct mui_limits limits;
+  struct mui_limits limits;       /* without the list of proxies, which peers.c has */
   struct mui_net_stats stats;
   bool stopping;
+  unsigned descriptors;           /* the library takes descriptors below this */
+  mu_timer *tick;                 /* 250 ms: time-outs of the library and of first requests */
+  mu_timer *stop_timer;
+  int64_t stop_ns;
+  void (*stopped)(void *context);
+  void *stopped_context;
   struct mui_net_ws *ws;         /* conn.c, group.c */
   struct mui_net_http *http;     /* http.c */
   struct mui_net_peers *peers;   /* peers.c */
@@ -78,6 +100,71 @@ struct mui_net {
   struct mui_net_clients *clients; /* client.c */
 };
 
+/* Counts on the core's instance, by name: for refusals and errors, not for hot paths. */
+void mui_net_count(struct mui_net *net, const char *name);
+/* What every vhost of ours begins with; `protocols` end with an empty one. */
+void mui_net_vhost_info(struct mui_net *net, struct lws_context_creation_info *info);
+/* A request has come in whole: the time for it stops. */
+void mui_session_requested(struct mui_session *session);
+
+/* ---- listen.c, tls.c ------------------------------------------------------------------------- */
+
+struct mui_listener {
+  struct mui_listener *next;
+  struct mui_net *net;
+  unsigned refs;      /* sessions, and one while it is listening */
+  char *address;
+  char *certificate;  /* NULL: no TLS */
+  char *key;
+  uint16_t port;      /* as configured */
+  uint16_t bound;     /* as the system gave it */
+  char **origins;     /* ended by NULL */
+  char **plugins;     /* ended by NULL; none: all are served */
+  struct lws_vhost *vhost;
+  bool tls;
+  bool short_of_descriptors;
+  int fd;
+  mu_fd *watch;
+  mu_timer *pause;
+};
+
+int mui_net_listen_init(struct mui_net *net);
+/* Closes all listeners. */
+void mui_net_listen_stop(struct mui_net *net);
+void mui_net_listen_fini(struct mui_net *net);
+/* Accepted sockets that are still there. */
+size_t mui_net_sessions(const struct mui_net *net);
+/* Cuts those whose first request takes too long. */
+void mui_net_listen_tick(struct mui_net *net, int64_t now_ns);
+/* Cuts those that neither are a WebSocket nor have a request. */
+void mui_net_listen_cut_idle(struct mui_net *net);
+void mui_session_free(struct mui_session *session);
+
+/* The vhost of a certificate, made once and kept for life. NULL: `problem` says why. */
+struct lws_vhost *mui_tls_vhost(struct mui_net *net, const char *certificate, const char *key, char *problem,
+                                size_t problem_size);
+/* Key and certificate can be read, belong together and are valid now. */
+bool mui_tls_check(const char *certificate, const char *key, char *problem, size_t problem_size);
+void mui_tls_fini(struct mui_net *net);
+
+/* ---- peers.c --------------------------------------------------------------------------------- */
+
+int mui_net_peers_init(struct mui_net *net);
+void mui_net_peers_fini(struct mui_net *net);
+/* Replaces the trusted proxies. MU_EINVAL: nothing changed and `problem` names the wrong one. */
+int mui_net_peers_trust(struct mui_net *net, const struct mu_list *list, char *problem, size_t problem_size);
+/* One more connection of an address. MU_ELIMIT: too many, or too fast. *peer NULL with 0: a trusted proxy. */
+int mui_peer_connect(struct mui_net *net, const char *address, struct mui_peer **peer);
+/* One of them ended. NULL is allowed. */
+void mui_peer_release(struct mui_peer *peer);
+void mui_net_peers_tick(struct mui_net *net, int64_t now_ns);
+/* Text of a socket address; IPv4 in IPv6 is written as IPv4. `out` of 46 bytes. */
+void mui_address_text(const void *sockaddr, char *out);
+
+/* ---- request.c ------------------------------------------------------------------------------- */
+
+/* "Not Found"; never NULL. */
+const char *mui_status_text(int status);
 /* Client address after trusted proxies' X-Forwarded-For; `out` of 64 bytes. */
 void mui_net_client_address(struct mui_session *session, struct lws *wsi, char *out);
 /* A listener's `plugins`: whether an instance is served there. */

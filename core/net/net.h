@@ -14,8 +14,7 @@ struct mui_listen {
   struct mu_list origins; /* const char *: further Origins that browsers may have */
   struct mu_list plugins; /* const char *: instances served here; empty: all */
   struct {
-    bool set;
-    const char *certificate;
+    const char *certificate; /* NULL: no TLS */
     const char *key;
   } tls;
 };

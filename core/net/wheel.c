@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+/* One wheel for everything about a connection that takes seconds: heartbeats, silence, slow readers, unfinished messages, closes. */
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <muster/log.h>
+#include "net/ws.h"
+
+void mui_wheel_remove(struct mu_conn *conn)
+{
+  if (!conn->wheel_pprev)
+    return;
+  *conn->wheel_pprev = conn->wheel_next;
+  if (conn->wheel_next)
+    conn->wheel_next->wheel_pprev = conn->wheel_pprev;
+  conn->wheel_pprev = NULL;
+}
+
+void mui_wheel_by(struct mu_conn *conn, uint32_t at_s)
+{
+  struct mui_net_ws *ws = conn->net->ws;
+  if (at_s <= ws->now_s)
+    at_s = ws->now_s + 1;
+  if (at_s - ws->now_s >= MUI_WHEEL_SLOTS) /* further than the wheel reaches: looked at earlier, and put on again */
+    at_s = ws->now_s + MUI_WHEEL_SLOTS - 1;
+  if (conn->wheel_pprev && conn->due_s <= at_s)
+    return;
+  mui_wheel_remove(conn);
+  struct mu_conn **slot = &ws->wheel[at_s % MUI_WHEEL_SLOTS];
+  conn->due_s = at_s;
+  conn->wheel_next = *slot;
+  conn->wheel_pprev = slot;
+  if (*slot)
+    (*slot)->wheel_pprev = &conn->wheel_next;
+  *slot = conn;
+}
+
+static void cut(struct mu_conn *conn, const char *counter, const char *why)
+{
+  mui_net_count(conn->net, counter);
+  mu_log_limited(conn->net->runtime->core, MU_LOG_INFO, counter, "%s: link cut: %s", mu_conn_peer(conn), why);
+  mui_conn_break(conn);
+}
+
+/* A reader that takes something gets more time, however little it takes. */
+static bool took_something(struct mu_conn *conn)
+{
+  int unsent = 0;
+  if (ioctl(lws_get_socket_fd(conn->wsi), SIOCOUTQ, &unsent) != 0)
+    return false;
+  bool took = unsent < conn->unsent;
+  conn->unsent = unsent;
+  return took;
+}
+
+/* When to look again; 0: it was cut. */
+static uint32_t look(struct mu_conn *conn, uint32_t now)
+{
+  struct mui_net *net = conn->net;
+  if (conn->limit_s && now >= conn->limit_s) {
+    if (conn->state == MUI_CONN_PENDING) {
+      mu_conn_close(conn, MU_CLOSE_AUTH_TIMEOUT, "authentication took too long");
+    } else {
+      mui_conn_break(conn);
+      return 0;
+    }
+  }
+  uint32_t next = conn->limit_s ? conn->limit_s : UINT32_MAX;
+  if (conn->blocked_s) {
+    if (took_something(conn))
+      conn->blocked_s = now;
+    if (now - conn->blocked_s >= net->limits.send_timeout_s) {
+      cut(conn, "readers_cut", "it takes nothing");
+      return 0;
+    }
+    next = now + 1;
+  }
+  if (!mui_conn_live(conn) || !conn->route)
+    return next;
+  const struct mu_ws_route *route = &conn->route->ws;
+  if (conn->message_s && now >= conn->message_s) {
+    mui_net_count(net, "messages_unfinished");
+    mu_conn_close(conn, MU_CLOSE_POLICY, "message took too long");
+    return conn->limit_s;
+  }
+  if (conn->message_s && conn->message_s < next)
+    next = conn->message_s;
+  if (route->silent_after_s && conn->state == MUI_CONN_OPEN) {
+    uint32_t heard_s = (uint32_t)((conn->heard_ns - net->ws->began_ns) / 1000000000);
+    if (heard_s < now && now - heard_s > route->silent_after_s) {
+      mui_net_count(net, "links_silent");
+      mu_conn_close(conn, MU_CLOSE_GOING_AWAY, "silent");
+      return conn->limit_s;
+    }
+    if (heard_s + route->silent_after_s + 1 < next)
+      next = heard_s + route->silent_after_s + 1;
+  }
+  if (now >= conn->ping_s) {
+    static const unsigned char ping[] = {0x89, 0};
+    if (conn->pings >= 2) {
+      cut(conn, "pings_unanswered", "two pings without an answer");
+      return 0;
+    }
+    /* With a backlog the send time-out judges the link: the ping would only wait. */
+    if (mui_conn_control(conn, ping, sizeof ping))
+      conn->pings++;
+    if (conn->state == MUI_CONN_ENDING)
+      return 0;
+    conn->ping_s = now + route->ping_every_s;
+  }
+  return conn->ping_s < next ? conn->ping_s : next;
+}
+
+void mui_wheel_second(void *net_ws)
+{
+  struct mui_net_ws *ws = net_ws;
+  uint32_t now = (uint32_t)((mu_mono_ns() - ws->began_ns) / 1000000000);
+  while (ws->now_s < now) {
+    uint32_t slot = ++ws->now_s % MUI_WHEEL_SLOTS;
+    while (ws->wheel[slot]) {
+      struct mu_conn *conn = ws->wheel[slot];
+      mui_wheel_remove(conn);
+      uint32_t next = look(conn, ws->now_s);
+      if (next)
+        mui_wheel_by(conn, next);
+    }
+  }
+}
