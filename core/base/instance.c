@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <muster/plugin.h>
 #include <muster/sample.h>
 
 #include "base/account.h"
@@ -80,4 +81,9 @@ void mui_resource_del(struct mui_resource *resource)
 const char *mu_host_root(const mu_instance *in)
 {
   return in->runtime && in->runtime->root ? in->runtime->root : "";
+}
+
+const char *mu_share_folder(const mu_instance *in)
+{
+  return in->runtime && in->runtime->share ? in->runtime->share : "";
 }
