@@ -106,6 +106,8 @@ struct mui_program {
 
   /* What the table cannot express. Pure. Paths are those of mu_check_error() from the file's root. */
   void (*check)(const void *config, struct mu_check *check);
+  /* The same where the places of single settings are needed; `root` is the whole file. Pure. */
+  void (*judge)(const void *config, const mui_setting *root, struct mui_problems *problems);
   /* Once, before the first prepare: makes `app->state`. */
   int (*begin)(struct mui_app *app);
   /* Takes what may fail without plugins (listeners), before plugins are touched; an error was logged and left all as it was.
@@ -121,7 +123,7 @@ struct mui_program {
   void (*end)(struct mui_app *app);
 };
 
-/* Everything main() does. */
+/* Everything main() does. SIGTERM and SIGINT end it within 2 s, even when a plugin blocks the loop; SIGHUP reloads. */
 MUI_API int mui_program_main(const struct mui_program *program, int argc, char **argv);
 /* Stops in order, as SIGTERM does, and ends with this status. */
 MUI_API void mui_program_end(struct mui_app *app, int status);

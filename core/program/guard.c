@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Signals, on a thread of their own: a plugin that blocks the loop cannot keep the process from ending, and a reload or an end
+ * reaches the loop as a post.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "program/internal.h"
+
+#define END_MS 1900
+
+static void watched(sigset_t *set)
+{
+  sigemptyset(set);
+  sigaddset(set, SIGTERM);
+  sigaddset(set, SIGINT);
+  sigaddset(set, SIGHUP);
+}
+
+/* The end was asked for: the loop has its time, then the process goes without it. */
+static void doom(const struct mui_run *run)
+{
+  struct timespec left = {END_MS / 1000, END_MS % 1000 * 1000000};
+  while (nanosleep(&left, &left) < 0)
+    ;
+  /* No log: who blocks the loop may hold it. */
+  struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+  if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT))
+    dprintf(STDERR_FILENO, "%s: did not stop within %d ms and is ended without order\n", run->app.program->name, END_MS);
+  _exit(MUI_STATUS_RUNTIME);
+}
+
+static void *guard(void *context)
+{
+  struct mui_run *run = context;
+  sigset_t set;
+  watched(&set);
+  for (;;) {
+    int number = 0;
+    if (sigwait(&set, &number) != 0)
+      continue;
+    if (number == SIGHUP) {
+      mu_post(run->app.runtime.core, mui_run_reload, NULL, run);
+      continue;
+    }
+    mu_post(run->app.runtime.core, mui_run_end, NULL, run);
+    doom(run);
+  }
+  return NULL;
+}
+
+int mui_guard_start(struct mui_run *run)
+{
+  sigset_t set;
+  watched(&set);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  if (pthread_create(&run->guard, NULL, guard, run) != 0)
+    return MU_ENOMEM;
+  pthread_setname_np(run->guard, "guard");
+  run->guarded = true;
+  return 0;
+}
+
+void mui_guard_alarm(struct mui_run *run)
+{
+  if (run->guarded)
+    pthread_kill(run->guard, SIGTERM);
+}
+
+void mui_guard_stop(struct mui_run *run)
+{
+  if (!run->guarded)
+    return;
+  pthread_cancel(run->guard);
+  pthread_join(run->guard, NULL);
+  run->guarded = false;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of program/ share. */
+#ifndef MUI_PROGRAM_INTERNAL_H
+#define MUI_PROGRAM_INTERNAL_H
+
+#include <pthread.h>
+
+#include <muster/bus.h>
+#include <muster/log.h>
+#include <muster/loop.h>
+#include "program/program.h"
+
+/* ---- setup.c: a configuration as it was read, with the plan that it makes -------------------- */
+
+struct mui_setup {
+  mui_config *file;
+  void *config;
+  char **dirs;
+  struct mui_entry *entries;
+  struct mui_plan plan;
+};
+/* NULL: nothing could be read. Otherwise problems->errors tells whether it can be used. */
+struct mui_setup *mui_setup_load(const struct mui_program *program, const char *path, unsigned kinds,
+                                 struct mui_problems *problems);
+void mui_setup_free(const struct mui_program *program, struct mui_setup *setup);
+/* The only folder when the configuration names none; ended by NULL. NULL when memory is out. */
+char **mui_default_dirs(void);
+void mui_dirs_free(char **dirs);
+const struct mui_common *mui_setup_common(const struct mui_setup *setup);
+
+/* ---- run.c, reload.c, guard.c: the service --------------------------------------------------- */
+
+struct mui_run {
+  struct mui_app app; /* first */
+  const char *path;
+  const struct mui_flag *flag; /* NULL: the service itself */
+  unsigned kinds;
+  struct mui_setup *setup; /* in force */
+  struct mui_setup *next;  /* of the reload that is under way */
+  bool reload_again;
+  bool stopping;
+  bool net_stopped;
+  bool host_stopping;
+  bool host_stopped;
+  int status;
+  char *node;
+  char *root;
+  mu_event_type *reloaded;
+  mu_timer *patience; /* how long connections may take before plugins are stopped */
+  mu_timer *deadline;
+  pthread_t guard;
+  bool guarded;
+};
+int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag);
+/* Posted by the guard. */
+void mui_run_reload(void *run);
+void mui_run_end(void *run);
+void mui_log_problems(const mu_instance *in, const struct mui_problems *problems);
+
+/* Blocks the signals in all threads that follow, and waits for them in one of its own. 0 or MU_ENOMEM. */
+int mui_guard_start(struct mui_run *run);
+/* From now on the process ends in time by itself. */
+void mui_guard_alarm(struct mui_run *run);
+void mui_guard_stop(struct mui_run *run);
+
+#endif
