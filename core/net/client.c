@@ -216,6 +216,11 @@ static void down(struct mu_client *client, int status, unsigned code, const char
   if (client->up_ns && mu_mono_ns() - client->up_ns >= STAYED_UP_S * INT64_C(1000000000))
     client->failures = 0;
   client->up_ns = 0;
+  if (client->net->stopping) {
+    client->state = ENDED;
+    tell_closed(client, status, code, reason, 0);
+    return;
+  }
   uint32_t random = UINT32_MAX / 2;
   if (mu_random(&random, sizeof random) < 0)
     mu_log_limited(client->in, MU_LOG_WARN, "client random", "no random numbers: reconnecting without jitter");
@@ -527,6 +532,10 @@ static int dispatch(struct mu_client *client, struct lws *wsi, enum lws_callback
   case LWS_CALLBACK_CLIENT_CLOSED:
     if (client->wsi == wsi)
       on_closed(client);
+    return 0;
+  case LWS_CALLBACK_WSI_DESTROY: /* whatever was told before: it is gone now */
+    if (client->wsi == wsi)
+      client->wsi = NULL;
     return 0;
   default:
     return 0;
