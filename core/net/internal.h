@@ -153,6 +153,8 @@ int mui_net_peers_init(struct mui_net *net);
 void mui_net_peers_fini(struct mui_net *net);
 /* Replaces the trusted proxies. MU_EINVAL: nothing changed and `problem` names the wrong one. */
 int mui_net_peers_trust(struct mui_net *net, const struct mu_list *list, char *problem, size_t problem_size);
+/* The rate was changed: everybody has a full burst again. */
+void mui_net_peers_fill(struct mui_net *net);
 /* One more connection of an address. MU_ELIMIT: too many, or too fast. *peer NULL with 0: a trusted proxy. */
 int mui_peer_connect(struct mui_net *net, const char *address, struct mui_peer **peer);
 /* One of them ended. NULL is allowed. */

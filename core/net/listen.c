@@ -489,8 +489,11 @@ int mui_net_listen(struct mui_net *net, const struct mui_listen *list, size_t co
     return MU_EIO;
   }
   if (limits) {
+    bool other_rate = net->limits.connects_per_second != limits->connects_per_second;
     net->limits = *limits;
     net->limits.trusted_proxies = (struct mu_list){0};
+    if (other_rate)
+      mui_net_peers_fill(net);
   }
   close_list(net->listeners->first);
   net->listeners->first = fresh;

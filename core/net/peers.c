@@ -184,6 +184,13 @@ int mui_peer_connect(struct mui_net *net, const char *text, struct mui_peer **ou
   return 0;
 }
 
+void mui_net_peers_fill(struct mui_net *net)
+{
+  for (size_t i = 0; i < BUCKETS; i++)
+    for (struct mui_peer *peer = net->peers->buckets[i]; peer; peer = peer->next)
+      peer->tokens = (double)net->limits.connects_per_second * BURST_S;
+}
+
 void mui_peer_release(struct mui_peer *peer)
 {
   if (peer)

@@ -131,7 +131,7 @@ static bool compact(struct mui_queue *q)
   uint32_t live = 0;
   for (uint32_t i = 0; i < q->count; i++)
     live += entry(q, q->head + i)->text != NULL;
-  if (live > q->count / 4 * 3)
+  if (q->count - live <= q->count / 4)
     return false;
   live = 0;
   for (uint32_t i = 0; i < q->count; i++) {
