@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: ISC */
+/* Every attack on tokens that the catalogue names; forged ones are made here, byte by byte. */
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <muster/token.h>
+
+#include "unit.h"
+
+#define SECRET "0123456789abcdef0123456789abcdef"
+#define OTHER "0123456789abcdef0123456789abcdeF"
+#define NOW INT64_C(1800000000)
+#define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+
+static mu_token_key *key_new(void)
+{
+  mu_token_key *key = mu_token_key_new(MU_STR(SECRET), "muster", "session");
+  CU_ASSERT_PTR_NOT_NULL_FATAL(key);
+  return key;
+}
+
+static struct mu_claims claims_of(const char *subject)
+{
+  struct mu_claims c = {.size = sizeof c, .issued = NOW - 10, .not_before = NOW - 10, .expires = NOW + 3600};
+  snprintf(c.subject, sizeof c.subject, "%s", subject);
+  strcpy(c.scope, "agent");
+  return c;
+}
+
+static void add64(struct mu_buf *out, const unsigned char *data, size_t len)
+{
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  for (size_t i = 0; i < len; i += 3) {
+    unsigned v = (unsigned)data[i] << 16 | (i + 1 < len ? (unsigned)data[i + 1] << 8 : 0) | (i + 2 < len ? data[i + 2] : 0u);
+    char four[4] = {digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63], digits[v & 63]};
+    mu_buf_add(out, four, len - i >= 3 ? 4 : len - i + 1);
+  }
+}
+
+/* header.body signed with `secret`; free with mu_buf_free(). */
+static struct mu_buf forge_with(const char *header, const char *body, const char *secret, const EVP_MD *md)
+{
+  struct mu_buf out = MU_BUF_INIT;
+  add64(&out, (const unsigned char *)header, strlen(header));
+  mu_buf_adds(&out, ".");
+  add64(&out, (const unsigned char *)body, strlen(body));
+  unsigned char mac[EVP_MAX_MD_SIZE];
+  unsigned len = 0;
+  HMAC(md, secret, (int)strlen(secret), (const unsigned char *)out.at, out.len, mac, &len);
+  mu_buf_adds(&out, ".");
+  add64(&out, mac, len);
+  return out;
+}
+
+static int check_text(const char *text, size_t len)
+{
+  mu_token_key *key = key_new();
+  struct mu_claims found = {.size = sizeof found};
+  char *copy = malloc(len ? len : 1); /* exactly as long: a read behind it is seen */
+  if (len)
+    memcpy(copy, text, len);
+  int code = mu_token_check(key, (struct mu_str){copy, len}, NOW, &found);
+  if (code != 0)
+    CU_ASSERT(found.subject[0] == '\0' && found.scope[0] == '\0' && found.expires == 0); /* nothing leaks out of a refusal */
+  free(copy);
+  mu_token_key_free(key);
+  return code;
+}
+
+static int check_forged(const char *header, const char *body, const char *secret, const EVP_MD *md)
+{
+  struct mu_buf token = forge_with(header, body, secret, md);
+  int code = check_text(token.at, token.len);
+  mu_buf_free(&token);
+  return code;
+}
+
+#define FORGED(code, header, body) CU_ASSERT_EQUAL(check_forged(header, body, SECRET, EVP_sha256()), code)
+
+/* A body whose claims can be replaced one at a time; NULL leaves it out. */
+static char *body_with(const char *name, const char *literal)
+{
+  static const char *const standard[][2] = {
+      {"iss", "\"muster\""}, {"aud", "\"session\""}, {"sub", "\"user-1\""}, {"jti", "\"id-1\""}, {"scope", "\"agent\""},
+      {"iat", "1799999990"}, {"nbf", "1799999990"}, {"exp", "1800003600"},
+  };
+  static char body[4096];
+  size_t len = (size_t)snprintf(body, sizeof body, "{\"extra\":[1]");
+  for (size_t i = 0; i < MU_COUNT(standard); i++) {
+    bool same = name && strcmp(name, standard[i][0]) == 0;
+    if (!same || literal)
+      len += (size_t)snprintf(body + len, sizeof body - len, ",\"%s\":%s", standard[i][0], same ? literal : standard[i][1]);
+  }
+  snprintf(body + len, sizeof body - len, "}");
+  return body;
+}
+
+static void test_round(void)
+{
+  mu_token_key *key = key_new();
+  struct mu_claims made = claims_of("user-1");
+  mu_text *token = mu_token_sign(key, &made);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(token);
+  CU_ASSERT_EQUAL(strlen(made.id), 32);
+  struct mu_claims found = {.size = sizeof found};
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(token), NOW, &found), 0);
+  CU_ASSERT_STRING_EQUAL(found.subject, "user-1");
+  CU_ASSERT_STRING_EQUAL(found.id, made.id);
+  CU_ASSERT_STRING_EQUAL(found.scope, "agent");
+  CU_ASSERT(found.issued == made.issued && found.not_before == made.not_before && found.expires == made.expires);
+  /* to the second */
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(token), made.expires - 1, &found), 0);
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(token), made.expires, &found), MU_ETIMEOUT);
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(token), made.not_before, &found), 0);
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(token), made.not_before - 1, &found), MU_EREFUSED);
+  struct mu_claims again = claims_of("user-1");
+  mu_text *second = mu_token_sign(key, &again);
+  CU_ASSERT_STRING_NOT_EQUAL(again.id, made.id);
+  mu_text_unref(second);
+  mu_text_unref(token);
+  mu_token_key_free(key);
+}
+
+static void test_forms(void)
+{
+  /* What other libraries sign: another order in the header, further members, text beyond ASCII. */
+  FORGED(0, HEADER, body_with(NULL, NULL));
+  FORGED(0, "{\"typ\":\"JWT\",\"alg\":\"HS256\"}", body_with(NULL, NULL));
+  FORGED(0, "{\"alg\":\"HS256\"}", body_with("sub", "\"\\u00e9\""));
+}
+
+static void test_keys(void)
+{
+  CU_ASSERT_PTR_NULL(mu_token_key_new(MU_STR(""), "a", "b"));
+  CU_ASSERT_PTR_NULL(mu_token_key_new((struct mu_str){NULL, 0}, "a", "b"));
+  CU_ASSERT_PTR_NULL(mu_token_key_new((struct mu_str){SECRET, 31}, "a", "b"));
+  CU_ASSERT_PTR_NULL(mu_token_key_new(MU_STR(SECRET), "", "b"));
+  CU_ASSERT_PTR_NULL(mu_token_key_new(MU_STR(SECRET), "a", ""));
+  CU_ASSERT_PTR_NULL(mu_token_key_new(MU_STR(SECRET), NULL, "b"));
+  mu_token_key_free(NULL);
+  /* rotation: a token of the old key is none of the new one's */
+  mu_token_key *old = mu_token_key_new(MU_STR(OTHER), "muster", "session");
+  struct mu_claims made = claims_of("u");
+  mu_text *token = mu_token_sign(old, &made);
+  CU_ASSERT_EQUAL(check_text(mu_text_data(token), mu_text_len(token)), MU_EREFUSED);
+  mu_text_unref(token);
+  mu_token_key_free(old);
+  /* bytes, not text: a secret with NUL in it counts whole */
+  mu_token_key *a = mu_token_key_new((struct mu_str){"0123456789\0bcdef0123456789abcdef", 32}, "muster", "session");
+  mu_token_key *b = mu_token_key_new((struct mu_str){"0123456789\0bcdef0123456789abcdeX", 32}, "muster", "session");
+  made = claims_of("u");
+  token = mu_token_sign(a, &made);
+  struct mu_claims found = {.size = sizeof found};
+  CU_ASSERT_EQUAL(mu_token_check(a, mu_text_str(token), NOW, &found), 0);
+  CU_ASSERT_EQUAL(mu_token_check(b, mu_text_str(token), NOW, &found), MU_EREFUSED);
+  mu_text_unref(token);
+  mu_token_key_free(a);
+  mu_token_key_free(b);
+}
+
+static void test_algorithms(void)
+{
+  const char *body = body_with(NULL, NULL);
+  /* none, in every spelling, with an empty and with a signature that fits */
+  static const char *const nones[] = {"none", "None", "NONE", "nOnE", ""};
+  for (size_t i = 0; i < MU_COUNT(nones); i++) {
+    char header[64];
+    snprintf(header, sizeof header, "{\"alg\":\"%s\",\"typ\":\"JWT\"}", nones[i]);
+    struct mu_buf token = forge_with(header, body, SECRET, EVP_sha256());
+    CU_ASSERT_EQUAL(check_text(token.at, token.len), MU_EREFUSED);
+    CU_ASSERT_EQUAL(check_text(token.at, token.len - 43), MU_ESYNTAX);
+    CU_ASSERT_EQUAL(check_text(token.at, token.len - 44), MU_ESYNTAX);
+    mu_buf_free(&token);
+  }
+  /* the same key with another hash, and such a header above our signature */
+  CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS384\"}", body, SECRET, EVP_sha384()), MU_ESYNTAX);
+  CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS512\"}", body, SECRET, EVP_sha512()), MU_ESYNTAX);
+  FORGED(MU_EREFUSED, "{\"alg\":\"HS384\"}", body);
+  FORGED(MU_EREFUSED, "{\"alg\":\"HS512\"}", body);
+  FORGED(MU_EREFUSED, "{\"alg\":\"RS256\"}", body);
+  FORGED(MU_EREFUSED, "{\"alg\":\"ES256\"}", body);
+  FORGED(MU_EREFUSED, "{\"alg\":\"HS257\"}", body);
+  FORGED(MU_EREFUSED, "{\"alg\":[\"HS256\"]}", body);
+  FORGED(MU_EREFUSED, "{\"alg\":null,\"typ\":\"JWT\"}", body);
+  FORGED(MU_EREFUSED, "{\"typ\":\"JWT\",\"kid\":\"1\"}", body);
+  FORGED(MU_EREFUSED, "[\"alg\",\"HS256\",1]", body);
+  FORGED(MU_EREFUSED, "not JSON, but long enough", body);
+  /* another key, and a header that names one: it is never looked up */
+  CU_ASSERT_EQUAL(check_forged(HEADER, body, OTHER, EVP_sha256()), MU_EREFUSED);
+  CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS256\",\"kid\":\"../../dev/null\"}", body, OTHER, EVP_sha256()), MU_EREFUSED);
+  CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS256\",\"kid\":\"/dev/null\"}", body, "", EVP_sha256()), MU_EREFUSED);
+  CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS256\",\"jwk\":{\"k\":\"\"}}", body, OTHER, EVP_sha256()), MU_EREFUSED);
+  FORGED(MU_EREFUSED, "{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", body);
+}
+
+static void test_shape(void)
+{
+  struct mu_buf token = forge_with(HEADER, body_with(NULL, NULL), SECRET, EVP_sha256());
+  const char *first = strchr(token.at, '.');
+  const char *last = strrchr(token.at, '.');
+  CU_ASSERT_EQUAL(check_text("", 0), MU_ESYNTAX);
+  CU_ASSERT_EQUAL(check_text("..", 2), MU_ESYNTAX);
+  CU_ASSERT_EQUAL(check_text("a.b.c", 5), MU_ESYNTAX);
+  CU_ASSERT_EQUAL(check_text(first, token.len - (size_t)(first - token.at)), MU_ESYNTAX); /* empty header */
+  CU_ASSERT_EQUAL(check_text(token.at, (size_t)(last - token.at)), MU_ESYNTAX);
+  CU_ASSERT_EQUAL(check_text(token.at, (size_t)(last + 1 - token.at)), MU_ESYNTAX);
+  struct mu_buf odd = MU_BUF_INIT; /* empty body */
+  mu_buf_add(&odd, token.at, (size_t)(first + 1 - token.at));
+  mu_buf_adds(&odd, last);
+  CU_ASSERT_EQUAL(check_text(odd.at, odd.len), MU_ESYNTAX);
+  mu_buf_clear(&odd);
+  mu_buf_add(&odd, token.at, token.len);
+  mu_buf_adds(&odd, ".");
+  CU_ASSERT_EQUAL(check_text(odd.at, odd.len), MU_ESYNTAX); /* a fourth segment */
+  static const char strange[] = {'\0', ' ', '\n', '=', '+', '/', '"', '%', '\x80', '\xff'};
+  for (size_t i = 0; i < sizeof strange; i++) {
+    mu_buf_clear(&odd);
+    mu_buf_add(&odd, token.at, token.len);
+    odd.at[30] = strange[i];
+    CU_ASSERT_EQUAL(check_text(odd.at, odd.len), MU_ESYNTAX);
+    mu_buf_add(&odd, &strange[i], 1);
+    odd.at[30] = token.at[30];
+    CU_ASSERT_EQUAL(check_text(odd.at, odd.len), MU_ESYNTAX);
+  }
+  /* every single character changed: nothing passes, also not a last one with the same upper bits */
+  for (size_t i = 0; i < token.len; i++) {
+    if (token.at[i] == '.')
+      continue;
+    for (const char *c = "ABCDEwxyz0189-_"; *c; c++) {
+      mu_buf_clear(&odd);
+      mu_buf_add(&odd, token.at, token.len);
+      odd.at[i] = *c;
+      if (*c != token.at[i])
+        CU_ASSERT_EQUAL(check_text(odd.at, odd.len), MU_EREFUSED);
+    }
+  }
+  /* every length cut off */
+  for (size_t i = 0; i < token.len; i++)
+    CU_ASSERT_EQUAL(check_text(token.at, i), MU_ESYNTAX);
+  mu_buf_free(&odd);
+  mu_buf_free(&token);
+  /* huge */
+  size_t len = 1 << 20;
+  char *huge = malloc(len);
+  memset(huge, 'A', len);
+  CU_ASSERT_EQUAL(check_text(huge, len), MU_ESYNTAX);
+  huge[30] = '.';
+  huge[len - 44] = '.';
+  CU_ASSERT_EQUAL(check_text(huge, len), MU_ESYNTAX);
+  free(huge);
+  char subject[4000];
+  memset(subject, 'a', sizeof subject);
+  subject[0] = subject[1990] = '"';
+  subject[1991] = '\0';
+  FORGED(MU_EREFUSED, HEADER, body_with("sub", subject)); /* longer than a subject may be */
+}
+
+static void test_claims(void)
+{
+  static const char *const names[] = {"iss", "aud", "sub", "jti", "scope", "iat", "nbf", "exp"};
+  static const char *const wrong[] = {NULL, "null", "\"\"", "true", "{}", "[]", "1.5e9", "-1", "0"};
+  for (size_t n = 0; n < MU_COUNT(names); n++)
+    for (size_t w = 0; w < MU_COUNT(wrong); w++)
+      FORGED(MU_EREFUSED, HEADER, body_with(names[n], wrong[w]));
+  for (size_t n = 5; n < MU_COUNT(names); n++) {
+    FORGED(MU_EREFUSED, HEADER, body_with(names[n], "\"1800003600\"")); /* as text */
+    FORGED(MU_EREFUSED, HEADER, body_with(names[n], "1800003600.5"));
+    FORGED(MU_EREFUSED, HEADER, body_with(names[n], "99999999999999999999"));
+    FORGED(MU_EREFUSED, HEADER, body_with(names[n], "1e400"));
+  }
+  FORGED(MU_EREFUSED, HEADER, body_with("iss", "\"muster2\""));
+  FORGED(MU_EREFUSED, HEADER, body_with("iss", "\"Muster\""));
+  FORGED(MU_EREFUSED, HEADER, body_with("aud", "\"sessio\""));
+  FORGED(MU_EREFUSED, HEADER, body_with("aud", "[\"session\"]"));
+  FORGED(MU_ETIMEOUT, HEADER, body_with("exp", "1800000000"));
+  FORGED(MU_ETIMEOUT, HEADER, body_with("exp", "1"));
+  FORGED(0, HEADER, body_with("exp", "9223372036854775807"));
+  FORGED(MU_EREFUSED, HEADER, body_with("nbf", "1800000001"));
+  FORGED(MU_EREFUSED, HEADER, body_with("iat", "1800000001"));
+  FORGED(MU_EREFUSED, HEADER, body_with("jti", "\"0123456789012345678901234567890123456789012345678901234567890123\""));
+  FORGED(MU_EREFUSED, HEADER, "[1,2,3,4,5,6,7,8,9,10]");
+  FORGED(MU_EREFUSED, HEADER, "no JSON in here at all");
+  FORGED(MU_EREFUSED, HEADER, "{\"a\":\"\\u0000 0123456789\"}");
+}
+
+static void test_sign_refuses(void)
+{
+  mu_token_key *key = key_new();
+  struct mu_claims c = claims_of("");
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &c));
+  c = claims_of("u");
+  c.scope[0] = '\0';
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &c));
+  c = claims_of("u");
+  c.issued = 0;
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &c));
+  c = claims_of("u");
+  c.not_before = 0;
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &c));
+  c = claims_of("u");
+  c.expires = c.not_before;
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &c));
+  c = claims_of("u");
+  memset(c.id, 'x', sizeof c.id); /* not terminated */
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &c));
+  c = claims_of("bad \xff");
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &c));
+  c = claims_of("u");
+  c.size = 8;
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &c));
+  CU_ASSERT_EQUAL(mu_token_check(key, MU_STR("x"), NOW, &c), MU_EINVAL);
+  CU_ASSERT_EQUAL(mu_token_check(NULL, MU_STR("x"), NOW, &c), MU_EINVAL);
+  /* the longest ones still make a token that is taken back */
+  c = claims_of("");
+  memset(c.subject, '"', sizeof c.subject - 1);
+  memset(c.scope, 's', sizeof c.scope - 1);
+  memset(c.id, 'i', sizeof c.id - 1);
+  mu_text *token = mu_token_sign(key, &c);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(token);
+  struct mu_claims found = {.size = sizeof found};
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(token), NOW, &found), 0);
+  CU_ASSERT_STRING_EQUAL(found.subject, c.subject);
+  mu_text_unref(token);
+  mu_token_key_free(key);
+}
+
+static const struct unit_test tests[] = {
+    {"signed and taken back, to the second", test_round},
+    {"other libraries' tokens", test_forms},
+    {"keys: short, empty, rotated", test_keys},
+    {"none, other algorithms, other keys, kid", test_algorithms},
+    {"shape: empty segments, strange bytes, cut off, huge", test_shape},
+    {"every claim wrong or missing", test_claims},
+    {"what is not signed", test_sign_refuses},
+};
+UNIT_MAIN("tokens", tests)
