@@ -44,6 +44,7 @@ MUI_API mui_config *mui_config_load_text(const char *name, const char *text, siz
 /*
  * One sample file without conf.d, with what is commented out put in force: a line whose first mark is a '#' directly
  * before a name or a bracket ("#port = 1;") is an option that is switched off, "# text" is a remark.
+ * A file of entries for a list, "{ name = "x"; config = …; }", is read as the list `entries`.
  */
 MUI_API mui_config *mui_config_load_sample(const char *path, struct mui_problems *problems);
 /* Settings that were borrowed end here; all strings are wiped. NULL is allowed. */

@@ -321,6 +321,10 @@ static size_t string_length(struct expander *e, struct cursor *c)
 
 static void string(struct expander *e, struct cursor *c)
 {
+  /* Reported here since libconfig loses the memory of a text that it does not expect. */
+  bool listed = e->frames[e->depth].open == '(' || e->frames[e->depth].open == '[';
+  if (!e->previous || !strchr(listed ? "([,\"" : "=\"", e->previous))
+    REPORT(e, c, "a text where a name or a separator should be");
   size_t len = string_length(e, c);
   if (len > 0) {
     take(e, c, len);

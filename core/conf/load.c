@@ -380,13 +380,55 @@ mui_config *mui_config_load_text(const char *name, const char *text, size_t len,
   return config_done(config, parsed);
 }
 
+/* Whether the first mark outside of comments is a bracket: entries of a list, not settings. */
+static bool begins_with_group(const char *text, const char *end)
+{
+  for (; text < end; text++) {
+    if (*text == '#')
+      text = memchr(text, '\n', (size_t)(end - text));
+    if (!text)
+      return false;
+    if (!strchr(" \t\r\n", *text))
+      return *text == '{';
+  }
+  return false;
+}
+
+/* False when the sample could not be parsed. */
+static bool load_sample(struct mui_config *config, const char *path)
+{
+  char why[128];
+  uint64_t identity[2];
+  size_t len;
+  unsigned mode;
+  char *text = mui_read_file(path, MUI_CONF_FILE_MAX, &len, &mode, identity, why, sizeof(why));
+  struct mui_source *source = text ? mui_source_new(config, path, mode) : NULL;
+  struct mu_buf whole = MU_BUF_INIT;
+  bool parsed = false;
+  if (!text) {
+    mui_problem(config->problems, false, path, 0, "cannot be read: %s", why);
+  } else {
+    bool entries = begins_with_group(text, text + len);
+    mu_buf_adds(&whole, entries ? "entries = ( " : "");
+    mu_buf_add(&whole, text, len);
+    mu_buf_adds(&whole, entries ? "\n);" : "\n");
+    if (source && !whole.failed)
+      parsed = load_text(config, source, identity, whole.at, whole.len);
+    else
+      mui_problem(config->problems, false, path, 0, "out of memory");
+  }
+  mu_buf_free(&whole);
+  free(text);
+  return parsed;
+}
+
 mui_config *mui_config_load_sample(const char *path, struct mui_problems *problems)
 {
   mui_config *config = config_new(path, NULL, problems);
   if (!config)
     return NULL;
   config->sample = true;
-  return config_done(config, load_file(config, path));
+  return config_done(config, load_sample(config, path));
 }
 
 void mui_config_free(mui_config *config)

@@ -42,6 +42,8 @@ static void test_broken_texts(void)
   broken("a = (\n  { b = 1; }\n  { b = 2; }\n);\n", 3, "a comma is missing before '{'", "");
   broken("a = \"one\nb = 2;\n", 1, "closing quote", "");
   broken("a = 1;\n/* never\n ends", 2, "comment is never closed", "");
+  broken("a = 1;\n\"b\" = 2;\n", 2, "a text where a name", "");
+  broken("a = \"b\",\n \"c\";\n", 2, "a text where a name", "");
   broken("a = yes;\n", 1, "'yes' is no value", "quotes");
   broken("a = \"x\\x00y\";\n", 1, "NUL", "");
   broken("a = [ 1, \"x\" ];\n", 1, "one type", "");
