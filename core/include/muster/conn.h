@@ -103,6 +103,9 @@ struct mu_ws_route {
 /** Claims a path. MU_EEXIST: somebody else has it, and the log names both. Call from init. */
 MU_API int mu_ws_route(mu_instance *in, const struct mu_ws_route *route, void *self);
 
+/** Whether a listener that serves this instance has an address other than loopback. Listeners open after all plugins have started. */
+MU_API bool mu_net_public(mu_instance *in);
+
 MU_API mu_conn_id mu_conn_get_id(const mu_conn *conn);
 /** NULL: it is gone or closing. */
 MU_API mu_conn *mu_conn_find(mu_instance *in, mu_conn_id id);
