@@ -21,6 +21,12 @@ static const char *loader_error(const char *as)
   return text;
 }
 
+/* The loader relocates some addresses of the dynamic section in place and leaves others. */
+static const void *address(const struct link_map *map, ElfW(Addr) value)
+{
+  return (const void *)(value < map->l_addr ? map->l_addr + value : value);
+}
+
 /* Whether the file imports symbols of a version node; the loader has checked the tables. */
 static bool imports(const struct link_map *map, const char *node)
 {
@@ -29,9 +35,9 @@ static bool imports(const struct link_map *map, const char *node)
   size_t count = 0;
   for (const ElfW(Dyn) *dyn = map->l_ld; dyn && dyn->d_tag != DT_NULL; dyn++) {
     if (dyn->d_tag == DT_STRTAB)
-      strings = (const char *)dyn->d_un.d_ptr;
+      strings = address(map, dyn->d_un.d_ptr);
     else if (dyn->d_tag == DT_VERNEED)
-      need = (const ElfW(Verneed) *)dyn->d_un.d_ptr;
+      need = address(map, dyn->d_un.d_ptr);
     else if (dyn->d_tag == DT_VERNEEDNUM)
       count = dyn->d_un.d_val;
   }

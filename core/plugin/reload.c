@@ -55,6 +55,17 @@ static bool follows(const struct mui_host *host, const struct mui_set *set, cons
   return false;
 }
 
+/* Listeners and providers are told in the configuration's order, which they take when they register. */
+static bool overtaken(const struct mui_set *set, const struct mui_unit *unit)
+{
+  for (size_t i = 0; i < set->count; i++) {
+    const struct mui_unit *other = set->at[i];
+    if (other->old && other->order < unit->order && other->old->order > unit->old->order)
+      return true;
+  }
+  return false;
+}
+
 static void match(struct mui_host *host, struct mui_set *set)
 {
   for (size_t i = 0; i < host->running.count; i++)
@@ -67,9 +78,12 @@ static void match(struct mui_host *host, struct mui_set *set)
       unit->old->matched = true;
   }
   /* Providers stand before those that need them, so one pass is enough. */
-  for (size_t i = 0; i < set->count; i++)
-    if ((set->at[i]->action == MUI_KEEP || set->at[i]->action == MUI_RECONFIGURE) && follows(host, set, set->at[i]))
-      set->at[i]->action = MUI_RESTART;
+  for (size_t i = 0; i < set->count; i++) {
+    struct mui_unit *unit = set->at[i];
+    bool stays = unit->action == MUI_KEEP || unit->action == MUI_RECONFIGURE;
+    if (stays && (follows(host, set, unit) || overtaken(set, unit)))
+      unit->action = MUI_RESTART;
+  }
 }
 
 /* ---- reconfigure ----------------------------------------------------------------------------- */
