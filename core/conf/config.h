@@ -22,8 +22,8 @@ struct mui_problems {
   size_t errors; /* those that are not warnings */
 };
 
-MUI_API void mui_problem(struct mui_problems *problems, bool warning, const char *file, unsigned line, const char *format,
-                         ...) MU_PRINTF(5, 6);
+MUI_API void mui_problem(struct mui_problems *problems, bool warning, const char *file, unsigned line,
+                         const char *format, ...) MU_PRINTF(5, 6);
 /* "file:line: error: text" lines to `to` (a FILE *), sorted by file and line. */
 MUI_API void mui_problems_print(const struct mui_problems *problems, void *to);
 MUI_API void mui_problems_free(struct mui_problems *problems);
@@ -72,10 +72,11 @@ MUI_API const char *mui_setting_name(const mui_setting *setting);
 MUI_API const char *mui_setting_string(const mui_setting *setting);
 
 /*
- * Reads a group (NULL: absent, all presets; required members are then reported) by a table into a new struct of `size` bytes, reporting every problem:
- * unknown names with a suggestion, types, ranges, missing ones, duplicates, unresolvable env: and file:, secret files readable by others.
+ * Reads a group (NULL: absent, all presets) by a table into a new struct of `size` bytes, reporting every problem:
+ * unknown names with a suggestion, types, ranges, missing ones, duplicates, unresolvable env: and file:, secret files
+ * that others can read.
  * The struct is returned even when there were errors, so that checking can go on; NULL only when memory is out.
- * @param place where to report a missing required option when `group` is NULL
+ * @param place where to report a missing required option when `group` is NULL; NULL: those are not reported
  */
 MUI_API void *mui_options_read(const mui_setting *group, const mui_setting *place, const struct mu_options *options,
                                size_t size, struct mui_problems *problems);

@@ -67,7 +67,8 @@ struct mui_segment {
 };
 
 /*
- * A file with its includes put in, without comments. All integers have the suffix L, so that libconfig does not wrap them.
+ * A file with its includes put in, without comments. All integers have the suffix L, so that libconfig does not wrap
+ * them.
  * A name that is set twice was renamed: "*7" was reported and is dropped, "*7*plugins" is appended to `plugins`.
  */
 struct mui_expanded {
@@ -80,7 +81,7 @@ struct mui_expanded {
   bool broken; /* was reported: not worth parsing */
 };
 
-/* Puts a text together and reports all that libconfig would take wrongly or explain badly. `identity`: see mui_read_file(). */
+/* Puts a text together, reports all that libconfig would take wrongly or explain badly. `identity`: mui_read_file()'s. */
 void mui_expand(struct mui_config *config, const struct mui_source *source, const uint64_t identity[2],
                 const char *text, size_t len, struct mui_expanded *to);
 void mui_expanded_free(struct mui_expanded *expanded);
