@@ -55,8 +55,26 @@ static void on_linger(void *context, int fd, unsigned events)
     kill_connection(context);
 }
 
+/*
+ * The library waits for POLLOUT, because it kept a part of the answer or has unparsed bytes, and with reading off it never looks: the
+ * loop would spin. Served by hand it lets go. There is no POLLIN in this, so nothing is parsed. False: the connection broke.
+ */
+static bool settle(struct mu_http *request)
+{
+  struct lws_pollfd writable = {
+      .fd = lws_get_socket_fd(request->wsi), .events = LWS_POLLOUT, .revents = LWS_POLLOUT};
+  request->running = true;
+  lws_rx_flow_control(request->wsi, 1);
+  lws_service_fd(request->net->context, &writable);
+  if (request->wsi)
+    lws_rx_flow_control(request->wsi, 0);
+  return mui_request_release(request);
+}
+
 static void close_gently(struct mu_http *request)
 {
+  if ((request->pending || request->spilled) && !settle(request))
+    return;
   int fd = lws_get_socket_fd(request->wsi);
   SSL *ssl = lws_get_ssl(request->wsi);
   if (ssl) {
@@ -66,12 +84,6 @@ static void close_gently(struct mu_http *request)
   shutdown(fd, SHUT_WR);
   mu_fd_free(request->watch);
   request->watch = NULL;
-  /* The library now waits for POLLOUT in vain, and with reading off it would spin. */
-  if (request->pending || request->spilled) {
-    drain(fd);
-    kill_connection(request);
-    return;
-  }
   request->state = MUI_REQUEST_LINGER;
   request->deadline_ns = mu_mono_ns() + second;
   request->watch = mu_fd_new(request->net->runtime->core, fd, MU_FD_READ, on_linger, request);

@@ -37,7 +37,7 @@ struct mu_http {
   mu_http_id id;
   enum mui_request_state state;
   bool due;     /* on the list of those that the next turn looks at */
-  bool running; /* its handler is on the stack */
+  bool running; /* it is on the stack: not freed when it is dropped */
   bool head;
   bool close;   /* the connection ends with this answer */
   bool pending; /* the library holds unparsed bytes: they must never be parsed */
@@ -91,8 +91,10 @@ enum {
 
 /* Puts it on the list of the next turn. */
 void mui_request_due(struct mu_http *request);
-/* Ends it: unlinked, and freed unless its handler is on the stack. The connection is not touched. */
+/* Ends it: unlinked, and freed unless it is running. The connection is not touched. */
 void mui_request_drop(struct mu_http *request);
+/* No longer running. False: it was dropped meanwhile, and is freed now. */
+bool mui_request_release(struct mu_http *request);
 /* A copy that lives as long as the request; `text` NULL: filled in by the caller. */
 struct mui_note *mui_request_note(struct mu_http *request, const char *text, size_t len);
 /* mu_http_route() for the core's own kinds of routes. A `gone` of its own must call mui_http_route_gone() first. */

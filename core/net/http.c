@@ -222,6 +222,15 @@ void mui_request_drop(struct mu_http *request)
     free_request(request);
 }
 
+bool mui_request_release(struct mu_http *request)
+{
+  request->running = false;
+  if (request->wsi)
+    return true;
+  free_request(request);
+  return false;
+}
+
 /* ---- what is refused ------------------------------------------------------------------------- */
 
 /* A header that the library knows. Several of one name are joined with ','. False: none, or longer than fits. */
@@ -548,12 +557,7 @@ static void run_handler(struct mu_http *request)
   mui_call_begin(&call, route->in, MUI_CB_HTTP);
   int result = route->http.handle(route->self, request);
   mui_call_end(&call, result < 0 ? result : 0);
-  request->running = false;
-  if (!request->wsi) {
-    free_request(request);
-    return;
-  }
-  if (request->state != MUI_REQUEST_RUNNING)
+  if (!mui_request_release(request) || request->state != MUI_REQUEST_RUNNING)
     return;
   if (result == MU_PENDING) {
     request->deadline_ns = mu_mono_ns() + MUI_HTTP_PENDING_S * second;
