@@ -6,7 +6,7 @@
 #include <muster/loop.h>
 #include "base/instance.h"
 
-/* NULL when memory or descriptors are out. `workers`: threads of the pool; `spare`: how many written-off ones may be replaced. */
+/* The calling thread is from now on the loop thread. NULL when memory or descriptors are out. `workers`: threads of the pool; `spare`: how many written-off ones may be replaced. */
 MUI_API struct mui_loop *mui_loop_new(unsigned workers, unsigned spare);
 /* Runs until mui_loop_break(). */
 MUI_API void mui_loop_run(struct mui_loop *loop);
@@ -15,7 +15,7 @@ MUI_API void mui_loop_turn(struct mui_loop *loop);
 /* Handles events until *done or the time is over; for tests. False: time over. */
 MUI_API bool mui_loop_until(struct mui_loop *loop, const bool *done, uint64_t timeout_ms);
 MUI_API void mui_loop_break(struct mui_loop *loop);
-/* Joins the workers that still answer (stuck ones are left behind and counted), then frees. Returns how many are stuck. */
+/* Revoke every instance before. Joins the workers that still answer (stuck ones are left behind and counted), then frees. Returns how many are stuck. */
 MUI_API unsigned mui_loop_free(struct mui_loop *loop);
 /* The struct ev_loop, for libwebsockets' foreign_loops. */
 MUI_API void *mui_loop_foreign(struct mui_loop *loop);

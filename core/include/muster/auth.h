@@ -92,7 +92,7 @@ struct mu_auth {
 /**
  * Asks the providers in the configuration's order. `done` is called exactly once, possibly before
  * this returns; not at all when `in` stops first. The component lists auth/1 in `needs` or `wants`.
- * @return 0 when `done` was called, MU_PENDING when it will be
+ * @return 0 when `done` was called, MU_PENDING when it will be, MU_ECLOSED when `in` has stopped
  */
 MU_API int mu_auth_check(mu_instance *in, const struct mu_credential *credential, mu_auth_done done, void *context);
 
@@ -102,7 +102,10 @@ MU_API int mu_auth_check(mu_instance *in, const struct mu_credential *credential
  */
 #define MU_EVENT_AUTH_REVOKED "auth.revoked"
 
-/** Event `auth.denied`: an attempt failed. Payload: struct mu_auth_denied. Emitted by mu_auth_check(). */
+/**
+ * Event `auth.denied`: an attempt was refused. Payload: struct mu_auth_denied. Emitted by mu_auth_check(), after its answer.
+ * `verdict`: MU_AUTH_REFUSED, or MU_AUTH_UNKNOWN when no provider knew the credential.
+ */
 #define MU_EVENT_AUTH_DENIED "auth.denied"
 struct mu_auth_denied {
   size_t size;

@@ -24,7 +24,8 @@ MU_API int mu_service_provide(mu_instance *in, const char *name, const void *api
 
 /**
  * The provider of a service, or the one that `use = { name = "instance"; }` chose. Call from start or later.
- * 0, MU_ENOENT, or MU_EPERM when the component lists it neither in `needs` nor in `wants`.
+ * 0, MU_ENOENT, MU_EPERM when the component lists it neither in `needs` nor in `wants`, or MU_ECONF when there are
+ * several and no `use`.
  */
 MU_API int mu_service_get(mu_instance *in, const char *name, struct mu_service *out) MU_MUST_USE;
 
@@ -67,7 +68,8 @@ MU_API mu_event_type *mu_event_declare(mu_instance *in, const char *name, const 
 
 /**
  * Listens. Listeners run in the order of `priority` (small first), then of the configuration.
- * `name` may end in ".*". Emitters need not exist. 0 or MU_ENOMEM.
+ * `name` may end in ".*". Emitters need not exist. A listener is not told of the event that is being told when it comes.
+ * 0, MU_EINVAL, MU_ECLOSED or MU_ENOMEM.
  */
 MU_API int mu_event_on(mu_instance *in, const char *name, int priority, mu_event_fn fn, void *self);
 

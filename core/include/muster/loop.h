@@ -4,7 +4,8 @@
  * Timers, descriptors, work for other threads. One loop, one thread; callbacks here run on it
  * unless their comment says otherwise. A callback may free or stop what called it.
  *
- * Everything made here belongs to the instance and is revoked when it stops; freeing earlier is allowed.
+ * Everything made here belongs to the instance and is revoked when it stops, after its stop() and before its fini(): the
+ * handles are then gone. Freeing earlier is allowed; freeing in fini is too late.
  */
 #ifndef MUSTER_LOOP_H
 #define MUSTER_LOOP_H
@@ -56,13 +57,17 @@ struct mu_job {
   int (*work)(void *context);
   /**
    * On the loop thread, once. `result` is the work's, or MU_ETIMEOUT when the deadline passed first (the work still runs: `context`
-   * belongs to it until `late`), or MU_ECLOSED when it never ran. NULL is allowed.
+   * belongs to it until `late`), or MU_ECLOSED when the instance stopped first, before the work or during it: then free `context`
+   * and touch nothing else. NULL is allowed.
    */
   void (*done)(void *context, int result);
-  /** On the loop thread, once, when work that had timed out has ended after all: free `context` here. */
+  /**
+   * On the loop thread, once after every MU_ETIMEOUT, when the work has ended after all: free `context` here. At once, with
+   * MU_ECLOSED, when it timed out in the queue and never ran. NULL is allowed.
+   */
   void (*late)(void *context, int result);
   void *context;
-  /** 0: none. */
+  /** Bounds the wait for a thread, and then the run. 0: none. */
   uint64_t deadline_ms;
   /** A few words, for the log: "statvfs". A string literal. */
   const char *what;
@@ -70,7 +75,7 @@ struct mu_job {
 
 /**
  * Hands a job to the pool. A job past its deadline writes its thread off; at most a few are replaced. While a job is
- * out the plugin stays mapped. @return 0, MU_ENOMEM, MU_ELIMIT (queue full), MU_ECLOSED
+ * out the plugin stays mapped. Loop thread. @return 0, MU_EINVAL, MU_ENOMEM, MU_ELIMIT (queue full), MU_ECLOSED
  */
 MU_API int mu_work(mu_instance *in, const struct mu_job *job) MU_MUST_USE;
 
