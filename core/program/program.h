@@ -77,6 +77,7 @@ struct mui_app {
   const struct mui_program *program;
   struct mui_runtime runtime;
   const void *config; /* the program's struct as it is in force; replaced by a reload */
+  const struct mui_plan *plan; /* likewise: its folders and entries */
   void *state;        /* the program's own */
 };
 

@@ -41,6 +41,7 @@ static void commit(struct mui_run *run, int result)
   run->setup = run->next;
   run->next = setup;
   run->app.config = run->setup->config;
+  run->app.plan = &run->setup->plan;
   if (program->applied)
     program->applied(&run->app, false);
   if (program->serves && run->app.runtime.net)

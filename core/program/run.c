@@ -195,6 +195,7 @@ static int start(struct mui_run *run, struct mui_problems *problems)
   if (mui_watchdog_start(app->runtime.loop) < 0)
     mu_log(app->runtime.core, MU_LOG_WARN, "the watchdog cannot be started");
   app->config = run->setup->config;
+  app->plan = &run->setup->plan;
   if (run->flag)
     run->flag->run(app);
   else if (program->applied)

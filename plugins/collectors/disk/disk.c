@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Collector: room on physical file systems, and what is read and written, from mountinfo, statvfs and /proc/diskstats. */
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,7 @@ static bool disk_room(const struct state *state, const struct disk *disk, struct
 static double used_percent(uint64_t used, uint64_t free_)
 {
   double whole = (double)used + (double)free_;
-  return whole > 0 ? 100.0 * (double)used / whole : 0.0;
+  return whole > 0 ? round(1e4 * (double)used / whole) / 100.0 : 0.0;
 }
 
 /* ---- rates ----------------------------------------------------------------------------------- */
@@ -180,7 +181,7 @@ static double used_percent(uint64_t used, uint64_t free_)
 /* What moved since the newest sample, per second. A counter that went back gives 0. */
 static double speed(uint64_t now, uint64_t before, double seconds)
 {
-  return now > before ? (double)(now - before) / seconds : 0.0;
+  return now > before ? round((double)(now - before) / seconds) : 0.0;
 }
 
 struct rate {
@@ -273,7 +274,7 @@ static int collect(void *self, mu_sample *sample)
   mu_sample_list_end(sample);
   mu_sample_uint(sample, "total", all.total);
   mu_sample_uint(sample, "used", all.used);
-  mu_sample_float(sample, "used_percent", all.total ? 100.0 * (double)all.used / (double)all.total : 0.0);
+  mu_sample_float(sample, "used_percent", all.total ? round(1e4 * (double)all.used / (double)all.total) / 100.0 : 0.0);
   return 0;
 }
 

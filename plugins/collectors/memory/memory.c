@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Collector: memory and swap from /proc/meminfo, within the cgroup's limit where there is one. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,9 +78,10 @@ static void parse(const char *text, struct meminfo *info)
 /* a − b, floored at 0: in containers these figures do not come from one source. */
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
+/* In hundredths: shorter to write. */
 static double share(uint64_t part, uint64_t whole)
 {
-  return whole > 0 ? 100.0 * (double)(part < whole ? part : whole) / (double)whole : 0.0;
+  return whole > 0 ? round(1e4 * (double)(part < whole ? part : whole) / (double)whole) / 100.0 : 0.0;
 }
 
 static int collect(void *self, mu_sample *sample)

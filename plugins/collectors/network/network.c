@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Collector: traffic of the physical interfaces from /proc/net/dev, and which one the default route uses. */
 #include <fnmatch.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,7 +127,7 @@ static bool parse_line(const char *line, size_t len, struct interface *interface
 /* What moved, per second. A counter that went back (reset, 32-bit wrap) gives 0 for this interval, not a spike. */
 static double speed(uint64_t now, uint64_t before, double seconds)
 {
-  return now > before ? (double)(now - before) / seconds : 0.0;
+  return now > before ? round((double)(now - before) / seconds) : 0.0;
 }
 
 static void take(struct network *network, const char *line, size_t len, size_t place, double seconds)

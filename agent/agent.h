@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: ISC */
+/* The agent: collectors on a schedule, reports to uplinks. Loop thread, but for the call of a collector itself. */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include "adapt.h"
+#include "program/program.h"
+#include "schedule.h"
+
+struct json_object;
+
+/* The options of the file. */
+struct agent_config {
+  struct mui_common common; /* first */
+  struct mu_list collectors; /* struct mui_item */
+  struct mu_list uplinks;
+  int adaptive; /* enum adaptive */
+};
+
+/* An uplink that runs. */
+struct uplink {
+  struct uplink *next;
+  const struct mui_loaded *loaded;
+};
+
+enum phase {
+  PHASE_IDLE,    /* not begun, or at the end */
+  PHASE_FIRST,   /* the first samples are out */
+  PHASE_SECOND,  /* rates need two: once more, soon */
+  PHASE_RUNNING,
+};
+
+struct agent {
+  struct mui_app *app;
+  struct schedule schedule;
+  struct adapt adapt;
+  int64_t adapted_ns;
+  struct uplink *uplinks;
+  enum phase phase;
+  bool waiting;        /* a report is due and waits for its samples */
+  bool short_patience; /* and has the fastest one: not long any more */
+  bool once;
+  int64_t began_ns;
+  int64_t report_ns; /* when the next report is due */
+  mu_timer *wake;
+  mu_timer *patience;
+  char boot[33];
+  uint64_t seq;
+};
+
+/* ---- rounds.c: when ---- */
+int rounds_init(struct agent *agent);
+/* The first two samples and the first report, then on. */
+void rounds_begin(struct agent *agent);
+/* Collectors or intervals changed. */
+void rounds_changed(struct agent *agent);
+/* A call came back, or its deadline passed. */
+void rounds_progress(struct agent *agent);
+void rounds_stop(struct agent *agent);
+
+/* ---- call.c: the schedule's `start` ---- */
+int call_start(void *context, struct slot *slot);
+/* The slot goes away: a call that is out will find nobody. */
+void call_forget(struct slot *slot);
+
+/* ---- report.c: what ---- */
+int report_init(struct agent *agent);
+/* Hands a report to every uplink, or prints it and ends the program for --once. */
+void report_make(struct agent *agent);
+/* The greater of CPU and memory percent in the newest samples; NaN: unknown. */
+double report_load(const struct schedule *schedule);
+
+#endif
