@@ -144,7 +144,7 @@ void mui_session_free(struct mui_session *session);
 struct lws_vhost *mui_tls_vhost(struct mui_net *net, const char *certificate, const char *key, char *problem,
                                 size_t problem_size);
 /* Key and certificate can be read, belong together and are valid now. */
-bool mui_tls_check(const char *certificate, const char *key, char *problem, size_t problem_size);
+MUI_API bool mui_tls_check(const char *certificate, const char *key, char *problem, size_t problem_size);
 void mui_tls_fini(struct mui_net *net);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */

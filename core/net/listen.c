@@ -280,7 +280,9 @@ static bool accept_one(struct mui_listener *listener)
   char address[46];
   mui_address_text(&from, address);
   if ((unsigned)fd + DESCRIPTORS_KEPT >= net->descriptors) {
-    refuse(listener, fd, "connects_without_descriptor", address, "descriptors are running out");
+    close(fd);
+    net->stats.refused++;
+    mui_net_count(net, "connects_without_descriptor");
     pause_accepting(listener, "descriptors are running out");
     return false;
   }

@@ -96,7 +96,7 @@ static uint32_t look(struct mu_conn *conn, uint32_t now)
       next = heard_s + route->silent_after_s + 1;
   }
   if (now >= conn->ping_s) {
-    static const unsigned char ping[] = {0x89, 0};
+    static const unsigned char ping[] = {0x89, 2, 'm', 'u'}; /* the library does not tell of empty pongs */
     if (conn->pings >= 2) {
       cut(conn, "pings_unanswered", "two pings without an answer");
       return 0;

@@ -112,20 +112,20 @@ void mui_conn_break(struct mu_conn *conn);
 /* ---- queue.c --------------------------------------------------------------------------------- */
 
 /* 0, MU_ELIMIT (over `max`, nothing was taken) or MU_ENOMEM. `conflate`: never over the limit; see group.h. */
-int mui_queue_put(struct mui_queue *queue, const struct mui_waiting *message, bool conflate, size_t max);
-void mui_queue_clear(struct mui_queue *queue);
+MUI_API int mui_queue_put(struct mui_queue *queue, const struct mui_waiting *message, bool conflate, size_t max);
+MUI_API void mui_queue_clear(struct mui_queue *queue);
 static inline bool mui_queue_empty(const struct mui_queue *queue)
 {
   return queue->count == 0;
 }
 /* Whether messages wait that were sent to this connection alone. */
-bool mui_queue_directed(const struct mui_queue *queue);
+MUI_API bool mui_queue_directed(const struct mui_queue *queue);
 /*
  * Gathers whole frames, at most `size` bytes, into `into`; one larger frame comes alone, *out then points into *held, whose
  * reference passes to the caller. Returns the bytes; 0: nothing waits.
  */
-size_t mui_queue_take(struct mui_queue *queue, unsigned char *into, size_t size, unsigned char **out, mu_text **held,
-                      unsigned *messages);
+MUI_API size_t mui_queue_take(struct mui_queue *queue, unsigned char *into, size_t size, unsigned char **out,
+                              mu_text **held, unsigned *messages);
 
 /* Queues, or writes at once if the reader is idle and `now`. As mu_conn_send(). */
 int mui_conn_put(struct mu_conn *conn, const struct mui_waiting *message, bool conflate, bool now);

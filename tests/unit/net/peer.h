@@ -27,14 +27,14 @@ struct server {
   mu_instance *other;
 };
 
-static void quiet(void *context, enum mu_level level, const char *line)
+static inline void quiet(void *context, enum mu_level level, const char *line)
 {
   (void)context;
   if (getenv("VERBOSE"))
     fprintf(stderr, "%d %s\n", level, line);
 }
 
-static bool server_listen(struct server *server, const struct mui_listen *listen, const struct mui_limits *limits)
+static inline bool server_listen(struct server *server, const struct mui_listen *listen, const struct mui_limits *limits)
 {
   char problem[256];
   int error = mui_net_listen(server->runtime.net, listen, 1, limits, problem, sizeof problem);
@@ -43,7 +43,7 @@ static bool server_listen(struct server *server, const struct mui_listen *listen
   return error == 0;
 }
 
-static bool server_start(struct server *server)
+static inline bool server_start(struct server *server)
 {
   *server = (struct server){0};
   struct mui_runtime *runtime = &server->runtime;
@@ -59,12 +59,12 @@ static bool server_start(struct server *server)
   return runtime->net && server_listen(server, &(struct mui_listen){.address = "127.0.0.1"}, NULL);
 }
 
-static void on_stopped(void *context)
+static inline void on_stopped(void *context)
 {
   *(bool *)context = true;
 }
 
-static void server_stop(struct server *server)
+static inline void server_stop(struct server *server)
 {
   struct mui_runtime *runtime = &server->runtime;
   bool done = false;
@@ -85,7 +85,7 @@ static void server_stop(struct server *server)
 }
 
 /* Lets the server work for a while. */
-static void server_run(struct server *server, uint64_t ms)
+static inline void server_run(struct server *server, uint64_t ms)
 {
   bool never = false;
   mui_loop_until(server->runtime.loop, &never, ms);
@@ -100,7 +100,7 @@ struct peer {
   bool ended;
 };
 
-static struct peer *peer_connect(struct server *server)
+static inline struct peer *peer_connect(struct server *server)
 {
   struct peer *peer = calloc(1, sizeof *peer);
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(mui_net_port(server->runtime.net, 0))};
@@ -112,13 +112,13 @@ static struct peer *peer_connect(struct server *server)
   return peer;
 }
 
-static void peer_free(struct peer *peer)
+static inline void peer_free(struct peer *peer)
 {
   close(peer->fd);
   free(peer);
 }
 
-static void peer_write(struct server *server, struct peer *peer, const void *data, size_t len)
+static inline void peer_write(struct server *server, struct peer *peer, const void *data, size_t len)
 {
   const char *at = data;
   while (len && !peer->ended) {
@@ -134,7 +134,7 @@ static void peer_write(struct server *server, struct peer *peer, const void *dat
   }
 }
 
-static void peer_read(struct peer *peer)
+static inline void peer_read(struct peer *peer)
 {
   while (peer->len < sizeof peer->in && !peer->ended) {
     ssize_t n = recv(peer->fd, peer->in + peer->len, sizeof peer->in - peer->len, 0);
@@ -148,7 +148,7 @@ static void peer_read(struct peer *peer)
 }
 
 /* Runs the server until the peer has at least `want` bytes, or the link ended, or two seconds are over. */
-static bool peer_wait(struct server *server, struct peer *peer, size_t want)
+static inline bool peer_wait(struct server *server, struct peer *peer, size_t want)
 {
   for (int i = 0; i < 400; i++) {
     peer_read(peer);
@@ -161,7 +161,7 @@ static bool peer_wait(struct server *server, struct peer *peer, size_t want)
   return false;
 }
 
-static bool peer_wait_end(struct server *server, struct peer *peer, unsigned ms)
+static inline bool peer_wait_end(struct server *server, struct peer *peer, unsigned ms)
 {
   for (unsigned waited = 0; waited < ms; waited += 5) {
     peer_read(peer);
@@ -172,14 +172,14 @@ static bool peer_wait_end(struct server *server, struct peer *peer, unsigned ms)
   return false;
 }
 
-static void peer_take(struct peer *peer, size_t len)
+static inline void peer_take(struct peer *peer, size_t len)
 {
   memmove(peer->in, peer->in + len, peer->len - len);
   peer->len -= len;
 }
 
 /* Sends an upgrade and returns the status; on 101 what follows stays in `in`, otherwise head and body do. */
-static int peer_upgrade(struct server *server, struct peer *peer, const char *path, const char *more)
+static inline int peer_upgrade(struct server *server, struct peer *peer, const char *path, const char *more)
 {
   char request[8192];
   int len = snprintf(request, sizeof request,
@@ -203,7 +203,7 @@ static int peer_upgrade(struct server *server, struct peer *peer, const char *pa
   return 0;
 }
 
-static struct peer *peer_open(struct server *server, const char *path)
+static inline struct peer *peer_open(struct server *server, const char *path)
 {
   struct peer *peer = peer_connect(server);
   CU_ASSERT_EQUAL(peer_upgrade(server, peer, path, ""), 101);
@@ -211,7 +211,7 @@ static struct peer *peer_open(struct server *server, const char *path)
 }
 
 /* One masked frame; `head` is FIN, reserved bits and opcode. */
-static void peer_frame(struct server *server, struct peer *peer, unsigned char head, const void *data, size_t len)
+static inline void peer_frame(struct server *server, struct peer *peer, unsigned char head, const void *data, size_t len)
 {
   unsigned char *frame = malloc(len + 14);
   size_t n = 0;
@@ -236,13 +236,13 @@ static void peer_frame(struct server *server, struct peer *peer, unsigned char h
   free(frame);
 }
 
-static void peer_text(struct server *server, struct peer *peer, const char *text)
+static inline void peer_text(struct server *server, struct peer *peer, const char *text)
 {
   peer_frame(server, peer, 0x81, text, strlen(text));
 }
 
 /* The next frame: its opcode; data in *at. -1: there is none within two seconds. Taken out by peer_take(peer, *whole). */
-static int peer_next(struct server *server, struct peer *peer, const unsigned char **at, size_t *len, size_t *whole)
+static inline int peer_next(struct server *server, struct peer *peer, const unsigned char **at, size_t *len, size_t *whole)
 {
   if (!peer_wait(server, peer, 2))
     return -1;
@@ -268,7 +268,7 @@ static int peer_next(struct server *server, struct peer *peer, const unsigned ch
   return peer->in[0] & 15;
 }
 
-static bool peer_expect_text(struct server *server, struct peer *peer, const char *text)
+static inline bool peer_expect_text(struct server *server, struct peer *peer, const char *text)
 {
   const unsigned char *at;
   size_t len, whole;
@@ -282,7 +282,7 @@ static bool peer_expect_text(struct server *server, struct peer *peer, const cha
 }
 
 /* Frames before the close frame are passed over. The code; 0: there was none. */
-static unsigned peer_expect_close(struct server *server, struct peer *peer)
+static inline unsigned peer_expect_close(struct server *server, struct peer *peer)
 {
   const unsigned char *at;
   size_t len, whole;
