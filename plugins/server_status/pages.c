@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: ISC */
+/* /ws-frontend: each report at once, or a snapshot per second. */
+#include <string.h>
+
+#include "server.h"
+
+/* One state as a whole: a slow page gets the newest snapshot only. */
+enum { SNAPSHOT_KEY = 1 };
+
+/* ---- who may look ---------------------------------------------------------------------------- */
+
+bool status_token_ok(const struct status *status, struct mu_str token)
+{
+  const char *wanted = status->config->frontend_token;
+  return wanted && wanted[0] && mu_secret_equal(token, mu_str(wanted));
+}
+
+int pages_admit(void *self, const mu_ws_request *request, struct mu_admission *admission)
+{
+  struct status *status = self;
+  struct mu_str token;
+  if (status->config->frontend_access == ACCESS_PUBLIC)
+    return 0;
+  if (status->config->frontend_access == ACCESS_TOKEN) {
+    if (mu_ws_request_query(request, "token", &token) && status_token_ok(status, token))
+      return 0;
+    if (mu_ws_request_header(request, "authorization", &token) && token.len > 7 && memcmp(token.at, "Bearer ", 7) == 0 &&
+        status_token_ok(status, (struct mu_str){token.at + 7, token.len - 7}))
+      return 0;
+  }
+  mu_count(status->pages_refused, 1);
+  mu_log_limited(status->in, MU_LOG_WARN, "page refused", "a page from %s was refused: %s", mu_ws_request_peer(request),
+                 status->config->frontend_access == ACCESS_TOKEN ? "no token or a wrong one" : "nobody is logged in");
+  admission->status = 401;
+  admission->code = "unauthorized";
+  admission->message = status->config->frontend_access == ACCESS_TOKEN ? "a token is needed" : "log in first";
+  return MU_EREFUSED;
+}
+
+void pages_warn(void *self)
+{
+  struct status *status = self;
+  if (status->config->frontend_access == ACCESS_PUBLIC && mu_net_public(status->in))
+    mu_log(status->in, MU_LOG_WARN,
+           "everybody who reaches this server sees its public machines: frontend_access is \"public\" and a listener is not "
+           "on loopback");
+}
+
+void pages_on_reload(void *self, const struct mu_event *event)
+{
+  (void)event;
+  mu_timer_start(((struct status *)self)->warning, 200, 0); /* listeners change after plugins */
+}
+
+/* ---- each report ----------------------------------------------------------------------------- */
+
+void pages_on_report(void *self, const struct mu_event *event)
+{
+  struct status *status = self;
+  const struct mu_machine *machine = event->payload;
+  if (status->config->push != PUSH_REPORT || !machine->is_public || mu_group_count(status->pages) == 0)
+    return;
+  mu_text *text = status->machines->text(status->machines_self, machine, status->forms[STATUS_DOCUMENTED]);
+  if (text)
+    mu_group_publish(status->pages, machine->handle, text);
+}
+
+struct greeting {
+  struct status *status;
+  mu_conn *conn;
+};
+
+static int greet(void *context, const struct mu_machine *machine)
+{
+  const struct greeting *greeting = context;
+  struct status *status = greeting->status;
+  mu_text *text = machine->is_public && machine->text
+                      ? status->machines->text(status->machines_self, machine, status->forms[STATUS_DOCUMENTED])
+                      : NULL;
+  return text ? mu_conn_send_latest(greeting->conn, machine->handle, text) : 0;
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+static void build_snapshot(struct status *status)
+{
+  struct mu_buf out = MU_BUF_INIT;
+  mu_buf_adds(&out, "{\"data\":");
+  if (status_elements(status, &out) != 0)
+    out.failed = true;
+  mu_buf_printf(&out, ",\"timestamp\":%lld,\"type\":\"server_status_update\"}", (long long)(mu_now_ms() / 1000));
+  mu_text *text = mu_buf_take_text(&out);
+  if (!text)
+    return; /* out of memory: the old one stays */
+  mu_text_unref(status->snapshot);
+  status->snapshot = text;
+}
+
+void pages_tick(void *self)
+{
+  struct status *status = self;
+  if (mu_group_count(status->pages) == 0) { /* nobody watches: nothing is built */
+    mu_timer_stop(status->second);
+    return;
+  }
+  build_snapshot(status);
+  if (status->snapshot)
+    mu_group_publish(status->pages, SNAPSHOT_KEY, status->snapshot);
+}
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+static struct mu_str watcher_key(const mu_conn_id *id)
+{
+  return (struct mu_str){(const char *)id, sizeof *id};
+}
+
+void pages_closed(void *self, mu_conn *conn, unsigned code)
+{
+  (void)code;
+  mu_conn_id id = mu_conn_get_id(conn);
+  mu_map_del(((struct status *)self)->watchers, watcher_key(&id));
+}
+
+void pages_send_away(struct status *status)
+{
+  struct mu_str key;
+  size_t position = 0;
+  while (mu_map_next(status->watchers, &position, &key)) {
+    mu_conn_id id;
+    memcpy(&id, key.at, sizeof id);
+    mu_conn *conn = mu_conn_find(status->in, id);
+    if (conn)
+      mu_conn_close(conn, MU_CLOSE_GOING_AWAY, "the configuration changed");
+  }
+}
+
+int pages_open(void *self, mu_conn *conn)
+{
+  struct status *status = self;
+  mu_conn_id id = mu_conn_get_id(conn);
+  int result = mu_map_add(status->watchers, watcher_key(&id), status);
+  if (result == 0)
+    result = mu_group_join(status->pages, conn);
+  if (result != 0)
+    return result;
+  if (status->config->push == PUSH_REPORT) {
+    struct greeting greeting = {status, conn};
+    result = status->machines->each(status->machines_self, NULL, NULL, greet, &greeting);
+    return result == MU_ENOMEM ? result : 0; /* closed meanwhile: not our failure */
+  }
+  /* A crowd that comes at once shares one snapshot. */
+  if (!mu_timer_active(status->second)) {
+    build_snapshot(status);
+    mu_timer_start(status->second, 1000, 1000);
+  }
+  if (status->snapshot)
+    mu_conn_send_latest(conn, SNAPSHOT_KEY, status->snapshot);
+  return 0;
+}
+
+int pages_message(void *self, mu_conn *conn, const struct mu_message *message)
+{
+  struct status *status = self;
+  struct mu_json_error error;
+  int result = status_page_ping(&status->codec, message->at, message->len, &error);
+  if (result < 0) {
+    mu_count(status->bad_pages, 1);
+    mu_log_limited(status->in, MU_LOG_INFO, "bad page message", "message of a page from %s ignored: %s%s%s",
+                   mu_conn_peer(conn), error.path, error.path[0] ? " " : "", error.what);
+    return 0;
+  }
+  if (result == 0)
+    return 0;
+  mu_text *pong = mu_text_printf("{\"timestamp\":%lld,\"type\":\"pong\"}", (long long)(mu_now_ms() / 1000));
+  if (!pong)
+    return MU_ENOMEM;
+  result = mu_conn_send(conn, pong);
+  mu_text_unref(pong);
+  return result == MU_ENOMEM ? result : 0;
+}
