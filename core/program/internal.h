@@ -23,6 +23,8 @@ struct mui_setup {
 struct mui_setup *mui_setup_load(const struct mui_program *program, const char *path, unsigned kinds,
                                  struct mui_problems *problems);
 void mui_setup_free(const struct mui_program *program, struct mui_setup *setup);
+/* A folder of the tree that the program was installed in: "share/muster". NULL when memory is out. */
+char *mui_beside(const char *folder);
 /* The only folder when the configuration names none; ended by NULL. NULL when memory is out. */
 char **mui_default_dirs(void);
 void mui_dirs_free(char **dirs);
@@ -45,6 +47,7 @@ struct mui_run {
   int status;
   char *node;
   char *root;
+  char *share;
   mu_event_type *reloaded;
   mu_timer *patience; /* how long connections may take before plugins are stopped */
   mu_timer *deadline;

@@ -151,7 +151,8 @@ static int assemble(struct mui_run *run)
   run->root = strdup(common->root ? common->root : "");
   runtime->node = run->node;
   runtime->root = run->root;
-  runtime->core = run->node && run->root ? mui_instance_new(runtime, "core", "core") : NULL;
+  runtime->share = run->share = mui_beside("share/muster");
+  runtime->core = run->node && run->root && run->share ? mui_instance_new(runtime, "core", "core") : NULL;
   if (!runtime->core)
     return MU_ENOMEM;
   raise_limits(runtime->core);
@@ -257,6 +258,7 @@ int mui_run(const struct mui_program *program, const char *path, const struct mu
   mui_setup_free(program, run->setup);
   free(run->node);
   free(run->root);
+  free(run->share);
   free(run);
   return status;
 }

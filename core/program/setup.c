@@ -8,28 +8,30 @@
 
 #include "program/internal.h"
 
-char **mui_default_dirs(void)
+char *mui_beside(const char *folder)
 {
-  char **dirs = calloc(2, sizeof(*dirs));
   char path[PATH_MAX];
+  char *beside;
   ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
-  if (!dirs || len <= 0)
-    goto fail;
+  if (len <= 0)
+    return NULL;
   path[len] = '\0';
   for (int i = 0; i < 2; i++) { /* the program, then its folder */
     char *slash = strrchr(path, '/');
     if (slash)
       *slash = '\0';
   }
-  if (asprintf(&dirs[0], "%s/lib/muster/plugins", path) < 0) {
-    dirs[0] = NULL;
-    goto fail;
+  return asprintf(&beside, "%s/%s", path, folder) < 0 ? NULL : beside;
+}
+
+char **mui_default_dirs(void)
+{
+  char **dirs = calloc(2, sizeof(*dirs));
+  if (dirs && !(dirs[0] = mui_beside("lib/muster/plugins"))) {
+    free(dirs);
+    return NULL;
   }
   return dirs;
-
-fail:
-  free(dirs);
-  return NULL;
 }
 
 void mui_dirs_free(char **dirs)
