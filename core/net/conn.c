@@ -433,7 +433,7 @@ int mu_conn_send(mu_conn *conn, mu_text *text)
 
 int mu_conn_send_latest(mu_conn *conn, uint64_t key, mu_text *text)
 {
-  return mui_conn_put(conn, &(struct mui_waiting){.key = key, .text = text}, false, true);
+  return mui_conn_put(conn, &(struct mui_waiting){.key = key, .text = text}, true, true);
 }
 
 int mu_conn_send_binary(mu_conn *conn, mu_text *bytes)

@@ -129,7 +129,10 @@ MU_API int64_t mu_conn_last_heard(const mu_conn *conn);
  * 0, MU_ECLOSED, or MU_ELIMIT: the queue was full and the connection is being closed with 1013.
  */
 MU_API int mu_conn_send(mu_conn *conn, mu_text *text);
-/** As mu_conn_send(), but replaces a waiting message with the same non-zero key: live state. */
+/**
+ * As mu_conn_send(), but replaces a waiting message with the same non-zero key: live state. The number of keys is the bound:
+ * nobody is closed for being slow.
+ */
 MU_API int mu_conn_send_latest(mu_conn *conn, uint64_t key, mu_text *text);
 MU_API int mu_conn_send_binary(mu_conn *conn, mu_text *bytes);
 /**
