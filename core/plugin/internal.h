@@ -159,9 +159,10 @@ struct mui_set {
 };
 /*
  * Brings a set into the order of starting. Missing needs, cycles, ambiguous providers and wrong `use` are problems.
- * `incomplete`: entries failed to load, so a missing need takes its unit out (with a log line) and is no problem.
+ * `incomplete`: entries failed to load, so a missing need takes its unit out and is no problem in itself. `lenient`: then it is
+ * logged, and a problem for a required one.
  */
-void mui_order(struct mui_host *host, struct mui_set *set, const struct mui_plan *plan, bool incomplete,
+void mui_order(struct mui_host *host, struct mui_set *set, const struct mui_plan *plan, bool incomplete, bool lenient,
                struct mui_problems *problems);
 /* A need of the unit that nothing in the set provides, or NULL. */
 const char *mui_missing(const struct mui_set *set, const struct mui_unit *unit);

@@ -141,7 +141,7 @@ const char *mui_missing(const struct mui_set *set, const struct mui_unit *unit)
 }
 
 /* Takes out what cannot work because something else could not be loaded; that may leave more without their needs. */
-static void drop_lacking(struct mui_host *host, struct mui_set *set, struct mui_problems *problems)
+static void drop_lacking(struct mui_host *host, struct mui_set *set, bool lenient, struct mui_problems *problems)
 {
   for (size_t i = 0; i < set->count;) {
     struct mui_unit *unit = set->at[i];
@@ -150,10 +150,10 @@ static void drop_lacking(struct mui_host *host, struct mui_set *set, struct mui_
       i++;
       continue;
     }
-    if (unit->required)
+    if (lenient && unit->required)
       mui_entry_problem(problems, false, unit->entry->place, "\"%s\" needs %s, which nothing provides", unit->name,
                         need);
-    else
+    else if (lenient)
       mu_log(host->runtime->core, MU_LOG_ERROR, "\"%s\" is left out: it needs %s, which nothing provides", unit->name,
              need);
     memmove(&set->at[i], &set->at[i + 1], (set->count - i - 1) * sizeof(*set->at));
@@ -214,11 +214,11 @@ static void sort(struct mui_set *set, struct mui_problems *problems)
   }
 }
 
-void mui_order(struct mui_host *host, struct mui_set *set, const struct mui_plan *plan, bool incomplete,
+void mui_order(struct mui_host *host, struct mui_set *set, const struct mui_plan *plan, bool incomplete, bool lenient,
                struct mui_problems *problems)
 {
   if (incomplete)
-    drop_lacking(host, set, problems);
+    drop_lacking(host, set, lenient, problems);
   judge_use(set, plan->use, incomplete, problems);
   for (size_t i = 0; i < set->count; i++) {
     struct mui_unit *unit = set->at[i];

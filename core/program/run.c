@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The service: its parts put together, its end in order. */
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +211,9 @@ static unsigned dismantle(struct mui_run *run)
   unsigned stuck = 0;
   if (runtime->loop)
     mui_watchdog_stop(runtime->loop);
+  /* A probe or a look-up of the core's own is out: it uses what would be freed here. */
+  if (runtime->core && atomic_load(&runtime->core->jobs) > 0)
+    return 1;
   mui_host_free(runtime->host);
   if (run->app.program->end && runtime->host)
     run->app.program->end(&run->app);
