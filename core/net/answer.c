@@ -57,18 +57,25 @@ static void on_linger(void *context, int fd, unsigned events)
 
 /*
  * The library waits for POLLOUT, because it kept a part of the answer or has unparsed bytes, and with reading off it never looks: the
- * loop would spin. Served by hand it lets go. There is no POLLIN in this, so nothing is parsed. False: the connection broke.
+ * loop would spin. Served by hand it lets go. There is no POLLIN in this, so nothing is parsed. With unparsed bytes every change of the
+ * flow control asks for POLLOUT again, except one inside HTTP_WRITEABLE that is not applied (http.c). False: the connection broke.
  */
 static bool settle(struct mu_http *request)
 {
   struct lws_pollfd writable = {
       .fd = lws_get_socket_fd(request->wsi), .events = LWS_POLLOUT, .revents = LWS_POLLOUT};
   request->running = true;
+  request->settling = request->pending;
   lws_rx_flow_control(request->wsi, 1);
   lws_service_fd(request->net->context, &writable);
-  if (request->wsi)
+  if (request->wsi && !request->pending)
     lws_rx_flow_control(request->wsi, 0);
-  return mui_request_release(request);
+  bool broken = request->settling; /* it was not asked, so it still is not under flow control */
+  if (!mui_request_release(request))
+    return false;
+  if (broken)
+    kill_connection(request);
+  return !broken;
 }
 
 static void close_gently(struct mu_http *request)

@@ -41,6 +41,7 @@ struct mu_http {
   bool head;
   bool close;   /* the connection ends with this answer */
   bool pending; /* the library holds unparsed bytes: they must never be parsed */
+  bool settling; /* the next HTTP_WRITEABLE ends the wait for POLLOUT */
   bool spilled; /* the library had to keep a part of the answer */
   enum mu_http_method method;
   struct mui_http_peer *per_peer;

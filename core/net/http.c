@@ -536,6 +536,12 @@ int mui_http_callback(struct lws *wsi, enum lws_callback_reasons reason, struct 
     return session ? on_body(session->request, in, len) : -1;
   case LWS_CALLBACK_HTTP_BODY_COMPLETION:
     return session ? on_body_end(session->request) : -1;
+  case LWS_CALLBACK_HTTP_WRITEABLE:
+    if (!session || !session->request || !session->request->settling)
+      return 0;
+    session->request->settling = false;
+    lws_rx_flow_control(wsi, 0);
+    return 1; /* neither 0, which would apply it and ask for POLLOUT again, nor an error */
   case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
   case LWS_CALLBACK_CLOSED_HTTP:
     if (session && session->request)
