@@ -293,19 +293,20 @@ static void test_files(void)
 {
   const size_t whole = (size_t)-1;
   copy("good", "short_file", 100);
-  refused("short_file", "short_file.so: c");
+  refused("short_file", "load");
   copy("good", "short_file", 8192); /* the headers are there, the pages are not */
-  refused("short_file", "short_file.so: c");
+  refused("short_file", "load");
   unlink(file_in_folder("short_file.so"));
 
   FILE *junk = fopen(file_in_folder("junk.so"), "w");
-  fputs("this is no shared object, whatever its name says", junk);
+  for (int i = 0; i < 100; i++)
+    fputs("this is no shared object, whatever its name says\n", junk);
   fclose(junk);
   chmod(file_in_folder("junk.so"), 0644);
   refused("junk", "invalid ELF header");
   junk = fopen(file_in_folder("junk.so"), "w");
   fclose(junk);
-  refused("junk", "junk.so: c");
+  refused("junk", "file too short");
   unlink(file_in_folder("junk.so"));
 
   copy("good", "open_file", whole);
@@ -502,7 +503,7 @@ static void test_reload_refused(void)
                   MU_ECONF);
   CU_ASSERT_PTR_NOT_NULL(strstr(said, "refuses the new configuration"));
   CU_ASSERT_EQUAL(calls("good", MUI_CB_RECONFIGURE), 2); /* there and back */
-  CU_ASSERT_EQUAL(**(int64_t *const *)&running("good")->config, 1);
+  CU_ASSERT_EQUAL(*(const int64_t *)running("good")->config, 1);
   CU_ASSERT_PTR_EQUAL(running("refuses_config"), loaded);
   CU_ASSERT_TRUE(stop_host() >= 0);
   end();
