@@ -171,7 +171,8 @@ static bool finite_only(struct json_object *object)
         return false;
     return true;
   case json_type_object: {
-    json_object_object_foreach (object, key, member) {
+    json_object_object_foreach(object, key, member)
+    {
       (void)key;
       if (!finite_only(member))
         return false;
@@ -188,7 +189,8 @@ mu_text *mu_json_text(struct json_object *object)
   if (!finite_only(object))
     return NULL;
   size_t len = 0;
-  const char *text = json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+  const char *text =
+      json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
   return text ? mu_text_new(text, len) : NULL;
 }
 

@@ -8,8 +8,8 @@
 __extension__ typedef unsigned __int128 wide;
 
 enum {
-  DIGITS_EXACT = 19,  /* any so many digits fit into 64 bits */
-  POWER_EXACT = 27,   /* 5^27 is the last power that fits into 63 bits */
+  DIGITS_EXACT = 19,   /* any so many digits fit into 64 bits */
+  POWER_EXACT = 27,    /* 5^27 is the last power that fits into 63 bits */
   DIGITS_NEEDED = 770, /* no double needs more to be rounded rightly; what follows can only break a tie */
   EXPONENT_CLAMP = 99999,
 };
@@ -32,11 +32,34 @@ static inline bool is_digit(const char *at, const char *end)
 /* mantissa × 10^power, rounded once. */
 static double scale(uint64_t mantissa, int power)
 {
-  static const uint64_t fives[POWER_EXACT + 1] = {
-      1u, 5u, 25u, 125u, 625u, 3125u, 15625u, 78125u, 390625u, 1953125u, 9765625u, 48828125u, 244140625u,
-      1220703125u, 6103515625u, 30517578125u, 152587890625u, 762939453125u, 3814697265625u, 19073486328125u,
-      95367431640625u, 476837158203125u, 2384185791015625u, 11920928955078125u, 59604644775390625u,
-      298023223876953125u, 1490116119384765625u, 7450580596923828125u};
+  static const uint64_t fives[POWER_EXACT + 1] = {1u,
+                                                  5u,
+                                                  25u,
+                                                  125u,
+                                                  625u,
+                                                  3125u,
+                                                  15625u,
+                                                  78125u,
+                                                  390625u,
+                                                  1953125u,
+                                                  9765625u,
+                                                  48828125u,
+                                                  244140625u,
+                                                  1220703125u,
+                                                  6103515625u,
+                                                  30517578125u,
+                                                  152587890625u,
+                                                  762939453125u,
+                                                  3814697265625u,
+                                                  19073486328125u,
+                                                  95367431640625u,
+                                                  476837158203125u,
+                                                  2384185791015625u,
+                                                  11920928955078125u,
+                                                  59604644775390625u,
+                                                  298023223876953125u,
+                                                  1490116119384765625u,
+                                                  7450580596923828125u};
   if (mantissa == 0)
     return 0;
   if (power < 0) {
@@ -46,7 +69,7 @@ static double scale(uint64_t mantissa, int power)
     wide numerator = (wide)(mantissa << m) << 63;
     divisor <<= d;
     uint64_t quotient = (uint64_t)(numerator / divisor); /* 63 or 64 bits: ten more than a double has */
-    quotient |= numerator % divisor != 0; /* so the lowest one can stand for the rest */
+    quotient |= numerator % divisor != 0;                /* so the lowest one can stand for the rest */
     return ldexp((double)quotient, d - m - 63 + power);
   }
   wide product = (wide)mantissa * fives[power];

@@ -15,10 +15,10 @@ enum { NAME_MAX_LEN = 63 };
 struct mu_sample {
   const char *root;
   int64_t mono_ns;
-  struct json_object *top; /* NULL once it was taken */
+  struct json_object *top;  /* NULL once it was taken */
   struct json_object *list; /* the open list, a member of `top` */
-  struct json_object *row; /* the open row, an element of `list` */
-  unsigned skipped;  /* open lists that are left out whole: bad name, or inside another list */
+  struct json_object *row;  /* the open row, an element of `list` */
+  unsigned skipped;         /* open lists that are left out whole: bad name, or inside another list */
   unsigned omitted;
 };
 

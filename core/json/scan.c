@@ -52,9 +52,9 @@ static int syntax(struct scan *s, const char *what)
 static int wrong_type(struct scan *s, const struct mui_json_node *node, const char *at)
 {
   static const char *const names[] = {
-      [MU_FIELD_ANY] = "a value",           [MU_FIELD_BOOL] = "true or false", [MU_FIELD_INT] = "a whole number",
-      [MU_FIELD_UINT] = "a whole number",   [MU_FIELD_NUMBER] = "a number",    [MU_FIELD_STRING] = "a string",
-      [MU_FIELD_OBJECT] = "an object",      [MU_FIELD_ARRAY] = "an array",
+      [MU_FIELD_ANY] = "a value",         [MU_FIELD_BOOL] = "true or false", [MU_FIELD_INT] = "a whole number",
+      [MU_FIELD_UINT] = "a whole number", [MU_FIELD_NUMBER] = "a number",    [MU_FIELD_STRING] = "a string",
+      [MU_FIELD_OBJECT] = "an object",    [MU_FIELD_ARRAY] = "an array",
   };
   char what[64];
   snprintf(what, sizeof what, "must be %s%s", names[node->type], node->nullable ? " or null" : "");
@@ -95,7 +95,8 @@ static inline const char *skip_plain(const char *p, const char *end)
     uint64_t quote = word ^ (ones * '"');
     uint64_t slash = word ^ (ones * '\\');
     /* The usual zero-byte trick: the lowest byte found is exact, and only that one is used. */
-    uint64_t found = (((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | word) & tops;
+    uint64_t found =
+        (((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | word) & tops;
     if (found)
       return p + (__builtin_ctzll(found) >> 3);
     p += 8;
@@ -306,7 +307,8 @@ static int scan_literal(struct scan *s, const char *word, size_t len)
 static int judge_number(const struct mui_json_node *node, const struct mu_json_value *value)
 {
   if (node->type != MU_FIELD_NUMBER && !value->whole)
-    return memchr(value->at, '.', value->len) || memchr(value->at, 'e', value->len) || memchr(value->at, 'E', value->len)
+    return memchr(value->at, '.', value->len) || memchr(value->at, 'e', value->len) ||
+                   memchr(value->at, 'E', value->len)
                ? MU_ETYPE
                : MU_ERANGE; /* whole, but only an uint64 */
   if (node->type == MU_FIELD_UINT && value->integer < 0)

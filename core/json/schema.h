@@ -10,10 +10,10 @@
 enum { MUI_JSON_DEPTH = 32, MUI_JSON_NAME_MAX = 63, MUI_JSON_MEMBERS = 64, MUI_JSON_SLOTS = 128 };
 
 struct mui_json_node {
-  struct mui_json_node *parent; /* NULL: the top value */
+  struct mui_json_node *parent;     /* NULL: the top value */
   char name[MUI_JSON_NAME_MAX + 1]; /* "": an array's element, or the top value */
   uint8_t name_len;
-  uint8_t type; /* enum mu_field_type */
+  uint8_t type;  /* enum mu_field_type */
   uint8_t level; /* containers around it */
   bool has_row;
   bool typed; /* the type is fixed, by a row or by what lies below */
@@ -24,7 +24,7 @@ struct mui_json_node {
   struct mui_json_node *element; /* "[]" */
   unsigned count;
   struct mui_json_node *members[MUI_JSON_MEMBERS];
-  uint64_t required; /* bit n: members[n] */
+  uint64_t required;             /* bit n: members[n] */
   uint8_t slots[MUI_JSON_SLOTS]; /* 1 + index into members, 0: free; open addressing, at most half full */
 };
 

@@ -18,7 +18,7 @@ enum {
   SECRET_MIN = 32,
   SECRET_MAX = 4096,
   TOKEN_MAX = 4096,
-  SEGMENT_MIN = 20, /* {"alg":"HS256"} */
+  SEGMENT_MIN = 20,   /* {"alg":"HS256"} */
   SIGNATURE_LEN = 43, /* 32 bytes as base64url */
   MAC_LEN = 32,
   CLAIMS_MIN = offsetof(struct mu_claims, expires) + sizeof(int64_t), /* what the first callers had */

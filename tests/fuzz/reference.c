@@ -116,7 +116,10 @@ static bool escape(struct reader *r, unsigned *c)
 static bool utf8(struct reader *r, unsigned *c)
 {
   unsigned lead = (unsigned)peek(r);
-  unsigned more = lead >= 0xf0 && lead < 0xf8 ? 3 : lead >= 0xe0 && lead < 0xf0 ? 2 : lead >= 0xc0 && lead < 0xe0 ? 1 : 0;
+  unsigned more = lead >= 0xf0 && lead < 0xf8   ? 3
+                  : lead >= 0xe0 && lead < 0xf0 ? 2
+                  : lead >= 0xc0 && lead < 0xe0 ? 1
+                                                : 0;
   if (more == 0)
     return refuse(r, REF_UTF8);
   *c = lead & (0x3fu >> more);

@@ -13,16 +13,16 @@
 enum ref_reason {
   REF_OK,
   REF_STRUCTURE,
-  REF_SPACE,     /* white space that JSON does not have */
-  REF_LITERAL,   /* NaN, Infinity, nUll */
-  REF_QUOTE,     /* 'text' */
+  REF_SPACE,   /* white space that JSON does not have */
+  REF_LITERAL, /* NaN, Infinity, nUll */
+  REF_QUOTE,   /* 'text' */
   REF_ESCAPE,
   REF_CONTROL,   /* raw control characters */
   REF_NUL,       /* U+0000 */
   REF_SURROGATE, /* one half of a pair */
   REF_UTF8,
-  REF_NUMBER,    /* 01, 1., +1 */
-  REF_INTEGER,   /* beyond int64 and uint64 */
+  REF_NUMBER,  /* 01, 1., +1 */
+  REF_INTEGER, /* beyond int64 and uint64 */
   REF_FINITE,
   REF_DEPTH,
   REF_TRAILING,

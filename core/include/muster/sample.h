@@ -35,7 +35,7 @@ MU_API void mu_sample_float(mu_sample *sample, const char *name, double value);
 MU_API void mu_sample_bool(mu_sample *sample, const char *name, bool value);
 /** Bytes that are no UTF-8 are replaced. */
 MU_API void mu_sample_text(mu_sample *sample, const char *name, const char *value);
-/** A list of plain numbers: per-core values. */
+/** A list of plain numbers: per-core values. One that is not finite leaves the whole list out: places mean something. */
 MU_API void mu_sample_floats(mu_sample *sample, const char *name, const double *values, size_t count);
 
 /** A list of rows (disks, interfaces): list_begin, then per row: row, setters; then list_end. No nesting. */

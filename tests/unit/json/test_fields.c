@@ -33,18 +33,22 @@ static const struct mu_field fields[] = {
     {"timestamp", MU_FIELD_UINT, MU_FIELD_REQUIRED, 0, 0, AT(timestamp)},
 };
 
-static const char good[] =
-    "{\"id\":\"m1\",\"name\":\"\\u0041b\",\"cpu\":{\"percent\":7.5,\"cores\":4},\"memory\":{\"total\":25276510208,\"delta\":-3},"
-    "\"online\":true,\"disk\":[{\"path\":\"/\",\"total\":1,\"share\":0.5},{\"path\":\"/b\",\"total\":2,\"share\":null}],"
-    "\"per_core\":[1,2.5],\"network\":{\"io\":{\"speed\":0}},\"note\":[1],\"timestamp\":1795246128,\"more\":{\"cpu\":1}}";
+static const char good[] = "{\"id\":\"m1\",\"name\":\"\\u0041b\",\"cpu\":{\"percent\":7.5,\"cores\":4},\"memory\":{"
+                           "\"total\":25276510208,\"delta\":-3},"
+                           "\"online\":true,\"disk\":[{\"path\":\"/\",\"total\":1,\"share\":0.5},{\"path\":\"/"
+                           "b\",\"total\":2,\"share\":null}],"
+                           "\"per_core\":[1,2.5],\"network\":{\"io\":{\"speed\":0}},\"note\":[1],\"timestamp\":"
+                           "1795246128,\"more\":{\"cpu\":1}}";
 
 static const struct {
   const char *literal;
   enum mu_json_kind kind;
   bool whole;
 } wrongs[] = {
-    {"null", MU_JSON_NULL, false},  {"true", MU_JSON_BOOL, false},     {"\"7\"", MU_JSON_STRING, false}, {"{}", MU_JSON_OBJECT, false},
-    {"[]", MU_JSON_ARRAY, false},   {"1.5", MU_JSON_NUMBER, false},    {"-1", MU_JSON_NUMBER, true},     {"9223372036854775808", MU_JSON_NUMBER, false},
+    {"null", MU_JSON_NULL, false},    {"true", MU_JSON_BOOL, false},
+    {"\"7\"", MU_JSON_STRING, false}, {"{}", MU_JSON_OBJECT, false},
+    {"[]", MU_JSON_ARRAY, false},     {"1.5", MU_JSON_NUMBER, false},
+    {"-1", MU_JSON_NUMBER, true},     {"9223372036854775808", MU_JSON_NUMBER, false},
     {"12", MU_JSON_NUMBER, true},
 };
 
@@ -251,7 +255,8 @@ static void test_ranges(void)
       {"m", "100.5", "0", MU_ERANGE, "cpu.percent", "must be a number from 0 to 100"},
       {"m", "-1e-9", "0", MU_ERANGE, "cpu.percent", "must be a number from 0 to 100"},
       {"m", "1e999", "0", MU_ERANGE, "cpu.percent", "must be a finite number, if whole within 64 bits"},
-      {"m", "1", "9223372036854775808", MU_ERANGE, "memory.total", "must be a whole number from 0 to 9223372036854775807"},
+      {"m", "1", "9223372036854775808", MU_ERANGE, "memory.total",
+       "must be a whole number from 0 to 9223372036854775807"},
       {"m", "1", "18446744073709551616", MU_ERANGE, "memory.total", "must be a finite number, if whole within 64 bits"},
       {"m", "1", "-1", MU_ERANGE, "memory.total", "must be a whole number from 0 to 9223372036854775807"},
       {"m", "1", "1.0", MU_ETYPE, "memory.total", "must be a whole number"},
@@ -306,7 +311,8 @@ static void test_tops(void)
   struct {
     struct mu_field field;
     char more[24];
-  } longer[2] = {{.field = {"a", MU_FIELD_INT, 0, 0, 0, MU_FIELD_CHECK_ONLY}}, {.field = {"b", MU_FIELD_BOOL, 0, 0, 0, MU_FIELD_CHECK_ONLY}}};
+  } longer[2] = {{.field = {"a", MU_FIELD_INT, 0, 0, 0, MU_FIELD_CHECK_ONLY}},
+                 {.field = {"b", MU_FIELD_BOOL, 0, 0, 0, MU_FIELD_CHECK_ONLY}}};
   schema = mu_schema_new(&longer[0].field, 2, sizeof longer[0]);
   CU_ASSERT_PTR_NOT_NULL_FATAL(schema);
   CU_ASSERT_EQUAL(scan_with(schema, "{\"b\":1}", &error), MU_ETYPE);
@@ -315,7 +321,10 @@ static void test_tops(void)
 
 static void test_contradictions(void)
 {
-#define ROW(path, type) {path, type, 0, 0, 0, MU_FIELD_CHECK_ONLY}
+#define ROW(path, type)                                                                                                \
+  {                                                                                                                    \
+    path, type, 0, 0, 0, MU_FIELD_CHECK_ONLY                                                                           \
+  }
   static const struct mu_field tables[][2] = {
       {ROW("a", MU_FIELD_INT), ROW("a", MU_FIELD_INT)},
       {ROW("a", MU_FIELD_INT), ROW("a.b", MU_FIELD_INT)},

@@ -13,7 +13,9 @@ static void test_unescape(void)
   static const struct {
     const char *text, *plain;
   } cases[] = {
-      {"\"\"", ""}, {"\"plain\"", "plain"}, {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t"},
+      {"\"\"", ""},
+      {"\"plain\"", "plain"},
+      {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t"},
       {"\"a\\u0041\\u00e9\\u4e2d\\uD83D\\uDe00z\"", "aA\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80z"},
       {"\"\\u007f\\u0080\\u07ff\\u0800\\uffff\\ud800\\udc00\\udbff\\udfff\"",
        "\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"},

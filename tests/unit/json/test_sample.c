@@ -36,9 +36,10 @@ static void test_types(void)
   mu_sample_text(s, "t", "a\"\n\xc3\xa9");
   mu_sample_floats(s, "l", (double[]){1, 2.5}, 2);
   mu_sample_floats(s, "e", NULL, 0);
-  finish(s, 0,
-         "{\"i\":-9223372036854775808,\"u\":9223372036854775807,\"f\":0.1,\"f2\":7.0175438596431245,\"f3\":5,\"b\":true,"
-         "\"t\":\"a\\\"\\n\xc3\xa9\",\"l\":[1,2.5],\"e\":[]}");
+  finish(
+      s, 0,
+      "{\"i\":-9223372036854775808,\"u\":9223372036854775807,\"f\":0.1,\"f2\":7.0175438596431245,\"f3\":5,\"b\":true,"
+      "\"t\":\"a\\\"\\n\xc3\xa9\",\"l\":[1,2.5],\"e\":[]}");
 }
 
 static void test_left_out(void)
@@ -59,12 +60,13 @@ static void test_left_out(void)
   mu_sample_int(s, "a-b", 1);
   mu_sample_int(s, "a\n", 1);
   mu_sample_int(s, "\xc3\xa9", 1);
-  mu_sample_int(s, "a23456789012345678901234567890123456789012345678901234567890123", 3); /* 63: fits */
+  mu_sample_int(s, "a23456789012345678901234567890123456789012345678901234567890123", 3);  /* 63: fits */
   mu_sample_int(s, "a234567890123456789012345678901234567890123456789012345678901234", 4); /* 64 */
   mu_sample_text(s, "none", NULL);
   mu_sample_text(s, "bad", "x\xff\xe4\xb8y");
-  finish(s, 15, "{\"a\":1,\"a23456789012345678901234567890123456789012345678901234567890123\":3,"
-                "\"bad\":\"x\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdy\"}");
+  finish(s, 15,
+         "{\"a\":1,\"a23456789012345678901234567890123456789012345678901234567890123\":3,"
+         "\"bad\":\"x\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdy\"}");
 }
 
 static void test_rows(void)
@@ -95,7 +97,8 @@ static void test_rows(void)
   mu_sample_row(s);      /* outside of a list */
   mu_sample_int(s, "after", 1);
   finish(s, 6,
-         "{\"disks\":[{\"path\":\"/\",\"total\":1},{\"path\":\"/b\",\"speeds\":[1],\"total\":3}],\"none\":[],\"after\":1}");
+         "{\"disks\":[{\"path\":\"/\",\"total\":1},{\"path\":\"/"
+         "b\",\"speeds\":[1],\"total\":3}],\"none\":[],\"after\":1}");
 }
 
 static void test_taken(void)

@@ -27,21 +27,46 @@ static int scan(const char *text, size_t len)
   return code;
 }
 
-#define BAD(code, text)                                                                            \
-  do {                                                                                             \
-    int got_ = scan(text, sizeof(text) - 1);                                                       \
-    CU_ASSERT_EQUAL(got_, code);                                                                   \
-    if (got_ != (code))                                                                            \
-      printf("\n  %s: %d", text, got_);                                                            \
+#define BAD(code, text)                                                                                                \
+  do {                                                                                                                 \
+    int got_ = scan(text, sizeof(text) - 1);                                                                           \
+    CU_ASSERT_EQUAL(got_, code);                                                                                       \
+    if (got_ != (code))                                                                                                \
+      printf("\n  %s: %d", text, got_);                                                                                \
   } while (0)
 
 static void test_accepted(void)
 {
   static const char *const texts[] = {
-      "{}", "[]", " [ ] ", "\t\r\n{ \"a\" : 1 , \"b\" : [ 1 , 2 ] }\n", "null", "true", "false", "0", "-0", "-0.0", "1E5", "1e+5",
-      "1e-5", "\"\"", "\"a\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\"", "\"\x7f\"", "\"\\ud83d\\ude00\"", "\"\\uD83D\\uDE00\"",
-      "\"\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80\"", "\"\\uffff\\u0001\"", "9223372036854775807", "-9223372036854775808",
-      "18446744073709551615", "1e308", "1e-400", "0e999999999999999999999", "-1.7976931348623157e308", "{\"x\":1,\"x\":2}",
+      "{}",
+      "[]",
+      " [ ] ",
+      "\t\r\n{ \"a\" : 1 , \"b\" : [ 1 , 2 ] }\n",
+      "null",
+      "true",
+      "false",
+      "0",
+      "-0",
+      "-0.0",
+      "1E5",
+      "1e+5",
+      "1e-5",
+      "\"\"",
+      "\"a\"",
+      "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\"",
+      "\"\x7f\"",
+      "\"\\ud83d\\ude00\"",
+      "\"\\uD83D\\uDE00\"",
+      "\"\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80\"",
+      "\"\\uffff\\u0001\"",
+      "9223372036854775807",
+      "-9223372036854775808",
+      "18446744073709551615",
+      "1e308",
+      "1e-400",
+      "0e999999999999999999999",
+      "-1.7976931348623157e308",
+      "{\"x\":1,\"x\":2}",
       "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
   };
   for (size_t i = 0; i < MU_COUNT(texts); i++) {
@@ -164,7 +189,8 @@ static void test_strings_refused(void)
   for (int shift = 0; shift < 17; shift++) {
     for (unsigned c = 0; c < 256; c++) {
       char text[40];
-      int len = snprintf(text, sizeof text, "\"%.*s?%.*s\"", shift, "abcdefghijklmnopq", 20 - shift, "ABCDEFGHIJKLMNOPQRSTUVW");
+      int len = snprintf(text, sizeof text, "\"%.*s?%.*s\"", shift, "abcdefghijklmnopq", 20 - shift,
+                         "ABCDEFGHIJKLMNOPQRSTUVW");
       text[1 + shift] = (char)c;
       int code = scan(text, (size_t)len);
       CU_ASSERT_EQUAL(code != 0, c < 0x20 || c == '"' || c == '\\' || c >= 0x80);
@@ -209,7 +235,8 @@ static void test_big(void)
     mu_buf_printf(&keys, "%s\"k%d\":%d", i ? "," : "", i, i);
   mu_buf_adds(&keys, "}");
   CU_ASSERT_EQUAL(scan(keys.at, keys.len), 0);
-  const struct mu_field table[] = {{"k5", MU_FIELD_INT, 0, 0, 0, 0}, {"k99999", MU_FIELD_INT, MU_FIELD_REQUIRED, 0, 0, sizeof(struct mu_json_value)}};
+  const struct mu_field table[] = {{"k5", MU_FIELD_INT, 0, 0, 0, 0},
+                                   {"k99999", MU_FIELD_INT, MU_FIELD_REQUIRED, 0, 0, sizeof(struct mu_json_value)}};
   mu_schema *schema = mu_schema_new(table, 2, sizeof table[0]);
   struct mu_json_value values[2] = {0};
   CU_ASSERT_EQUAL(mu_json_scan(schema, keys.at, keys.len, values, NULL), 0);
@@ -228,7 +255,8 @@ static void same_number(const char *literal)
   CU_ASSERT_EQUAL(code, 0);
   struct json_object *object = json_tokener_parse(literal);
   double theirs = json_object_get_double(object);
-  bool same = code == 0 && theirs == value.number && (value.whole == json_object_is_type(object, json_type_int) || !value.whole);
+  bool same = code == 0 && theirs == value.number &&
+              (value.whole == json_object_is_type(object, json_type_int) || !value.whole);
   if (same && value.whole)
     same = value.integer == json_object_get_int64(object);
   CU_ASSERT(same);
@@ -241,12 +269,44 @@ static void same_number(const char *literal)
 static void test_numbers(void)
 {
   static const char *const literals[] = {
-      "0", "-0", "0.0", "-0.0", "1", "-1", "7.0175438596431245", "1.4794791722539358", "25.426261696710096", "0.1", "1e22", "1e23",
-      "9007199254740993.0", "9007199254740992.999999999999999999", "9007199254740993.00000000000000000000000000000001",
-      "1.7976931348623157e308", "2.2250738585072014e-308", "2.2250738585072011e-308", "5e-324", "2.4703282292062327e-324",
-      "2.4703282292062328e-324", "1e-400", "123456789012345678901234567890.5", "0.000000000000000000000000000000000000001e39",
-      "18446744073709551615", "18446744073709551615.0", "9999999999999999999.0", "9223372036854775807", "-9223372036854775808",
-      "8.5e27", "8.5e-27", "1e27", "1e28", "1e-27", "1e-28", "4503599627370496.5", "4503599627370497.5", "72057594037927945.0",
+      "0",
+      "-0",
+      "0.0",
+      "-0.0",
+      "1",
+      "-1",
+      "7.0175438596431245",
+      "1.4794791722539358",
+      "25.426261696710096",
+      "0.1",
+      "1e22",
+      "1e23",
+      "9007199254740993.0",
+      "9007199254740992.999999999999999999",
+      "9007199254740993.00000000000000000000000000000001",
+      "1.7976931348623157e308",
+      "2.2250738585072014e-308",
+      "2.2250738585072011e-308",
+      "5e-324",
+      "2.4703282292062327e-324",
+      "2.4703282292062328e-324",
+      "1e-400",
+      "123456789012345678901234567890.5",
+      "0.000000000000000000000000000000000000001e39",
+      "18446744073709551615",
+      "18446744073709551615.0",
+      "9999999999999999999.0",
+      "9223372036854775807",
+      "-9223372036854775808",
+      "8.5e27",
+      "8.5e-27",
+      "1e27",
+      "1e28",
+      "1e-27",
+      "1e-28",
+      "4503599627370496.5",
+      "4503599627370497.5",
+      "72057594037927945.0",
   };
   for (size_t i = 0; i < MU_COUNT(literals); i++)
     same_number(literals[i]);
@@ -260,7 +320,8 @@ static void test_numbers(void)
     char text[64];
     snprintf(text, sizeof text, "%.*e", 14 + i % 7, d);
     same_number(text);
-    snprintf(text, sizeof text, "%llu.%llu", (unsigned long long)(state >> (state % 50)), (unsigned long long)(state >> 30));
+    snprintf(text, sizeof text, "%llu.%llu", (unsigned long long)(state >> (state % 50)),
+             (unsigned long long)(state >> 30));
     same_number(text);
     snprintf(text, sizeof text, "%llue%d", (unsigned long long)(state >> (state % 60)), (int)(state % 60) - 30);
     same_number(text);

@@ -34,7 +34,8 @@ static void add64(struct mu_buf *out, const unsigned char *data, size_t len)
 {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   for (size_t i = 0; i < len; i += 3) {
-    unsigned v = (unsigned)data[i] << 16 | (i + 1 < len ? (unsigned)data[i + 1] << 8 : 0) | (i + 2 < len ? data[i + 2] : 0u);
+    unsigned v =
+        (unsigned)data[i] << 16 | (i + 1 < len ? (unsigned)data[i + 1] << 8 : 0) | (i + 2 < len ? data[i + 2] : 0u);
     char four[4] = {digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63], digits[v & 63]};
     mu_buf_add(out, four, len - i >= 3 ? 4 : len - i + 1);
   }
@@ -64,7 +65,8 @@ static int check_text(const char *text, size_t len)
     memcpy(copy, text, len);
   int code = mu_token_check(key, (struct mu_str){copy, len}, NOW, &found);
   if (code != 0)
-    CU_ASSERT(found.subject[0] == '\0' && found.scope[0] == '\0' && found.expires == 0); /* nothing leaks out of a refusal */
+    CU_ASSERT(found.subject[0] == '\0' && found.scope[0] == '\0' &&
+              found.expires == 0); /* nothing leaks out of a refusal */
   free(copy);
   mu_token_key_free(key);
   return code;
@@ -84,15 +86,16 @@ static int check_forged(const char *header, const char *body, const char *secret
 static char *body_with(const char *name, const char *literal)
 {
   static const char *const standard[][2] = {
-      {"iss", "\"muster\""}, {"aud", "\"session\""}, {"sub", "\"user-1\""}, {"jti", "\"id-1\""}, {"scope", "\"agent\""},
-      {"iat", "1799999990"}, {"nbf", "1799999990"}, {"exp", "1800003600"},
+      {"iss", "\"muster\""},  {"aud", "\"session\""}, {"sub", "\"user-1\""}, {"jti", "\"id-1\""},
+      {"scope", "\"agent\""}, {"iat", "1799999990"},  {"nbf", "1799999990"}, {"exp", "1800003600"},
   };
   static char body[4096];
   size_t len = (size_t)snprintf(body, sizeof body, "{\"extra\":[1]");
   for (size_t i = 0; i < MU_COUNT(standard); i++) {
     bool same = name && strcmp(name, standard[i][0]) == 0;
     if (!same || literal)
-      len += (size_t)snprintf(body + len, sizeof body - len, ",\"%s\":%s", standard[i][0], same ? literal : standard[i][1]);
+      len += (size_t)snprintf(body + len, sizeof body - len, ",\"%s\":%s", standard[i][0],
+                              same ? literal : standard[i][1]);
   }
   snprintf(body + len, sizeof body - len, "}");
   return body;
@@ -190,7 +193,8 @@ static void test_algorithms(void)
   FORGED(MU_EREFUSED, "not JSON, but long enough", body);
   /* another key, and a header that names one: it is never looked up */
   CU_ASSERT_EQUAL(check_forged(HEADER, body, OTHER, EVP_sha256()), MU_EREFUSED);
-  CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS256\",\"kid\":\"../../dev/null\"}", body, OTHER, EVP_sha256()), MU_EREFUSED);
+  CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS256\",\"kid\":\"../../dev/null\"}", body, OTHER, EVP_sha256()),
+                  MU_EREFUSED);
   CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS256\",\"kid\":\"/dev/null\"}", body, "", EVP_sha256()), MU_EREFUSED);
   CU_ASSERT_EQUAL(check_forged("{\"alg\":\"HS256\",\"jwk\":{\"k\":\"\"}}", body, OTHER, EVP_sha256()), MU_EREFUSED);
   FORGED(MU_EREFUSED, "{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", body);
