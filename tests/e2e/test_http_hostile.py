@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: ISC
+"""Hostile HTTP, through raw sockets against a server with test routes: it answers or closes, lives, and delays nobody else."""
+import gzip
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from conftest import BUILD
+
+PROGRAM = BUILD / "tests" / "http_server"
+
+
+class HttpServer:
+    def __init__(self, folder):
+        self.files = folder / "files"
+        self.files.mkdir()
+        (self.files / "page.html").write_text("<p>page</p>" * 50)
+        with open(self.files / "page.html.gz", "wb") as out:
+            out.write(gzip.compress(b"<p>page</p>" * 50))
+        (self.files / "plain.txt").write_text("plain")
+        (folder / "secret.txt").write_text("secret")
+        (self.files / "link.txt").symlink_to(folder / "secret.txt")
+        (self.files / "folder").mkdir()
+        (self.files / "folder" / "deep.txt").write_text("deep")
+        os.mkfifo(self.files / "fifo")
+        self.log_path = folder / "log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen([PROGRAM, self.files], stdout=subprocess.PIPE, stderr=log, text=True)
+        self.port = int(self.process.stdout.readline().split()[1])
+
+    def connect(self, source="127.0.0.1"):
+        return socket.create_connection(("127.0.0.1", self.port), 10, (source, 0))
+
+    def talk(self, data, timeout=8.0, half_close=False):
+        """Sends and reads to the end of the connection, or until the time is over. Bytes."""
+        with self.connect() as s:
+            try:
+                s.sendall(data)
+                if half_close:
+                    s.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # it has closed already; what it said counts
+            return read_all(s, timeout)
+
+    def cpu(self):
+        fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(20)
+        log = self.log_path.read_text(errors="replace")
+        assert status == 0, log
+        assert "Sanitizer" not in log and "runtime error:" not in log, log
+
+
+def read_all(s, timeout):
+    data, end = b"", time.monotonic() + timeout
+    while True:
+        s.settimeout(max(0.01, end - time.monotonic()))
+        try:
+            piece = s.recv(65536)
+        except (socket.timeout, ConnectionResetError):
+            return data
+        if not piece:
+            return data
+        data += piece
+
+
+class Bystander(threading.Thread):
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.worst, self.ends = server, 0.0, threading.Event()
+
+    def run(self):
+        while not self.ends.wait(0.02):
+            began = time.monotonic()
+            answer = self.server.talk(b"GET /echo?tag=by HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", 5)
+            self.worst = max(self.worst, time.monotonic() - began if b"tag=by" in answer else 5.0)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    made = HttpServer(tmp_path_factory.mktemp("http"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def http(shared):
+    """The server, watched: it must be alive afterwards, and a bystander never stalled for a second."""
+    watcher = Bystander(shared)
+    watcher.start()
+    yield shared
+    assert shared.process.poll() is None
+    assert b"tag=after" in shared.talk(b"GET /echo?tag=after HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+    watcher.ends.set()
+    watcher.join()
+    assert watcher.worst < 1
+
+
+def request(first, *headers, body=b""):
+    return "\r\n".join([first, *headers, "", ""]).encode("latin-1") + body
+
+
+def status(answer):
+    match = re.match(rb"HTTP/1\.1 (\d+) ", answer)
+    return int(match[1]) if match else None
+
+
+def headers(answer):
+    lines = answer.split(b"\r\n\r\n", 1)[0].decode("latin-1").split("\r\n")[1:]
+    return {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+
+
+def body(answer):
+    return answer.split(b"\r\n\r\n", 1)[1]
+
+
+HOST = "Host: t"
+LENGTHS = {
+    "missing": (request("POST /echo HTTP/1.1", HOST), 411),
+    "chunked": (request("POST /echo HTTP/1.1", HOST, "Transfer-Encoding: chunked", body=b"3\r\nabc\r\n0\r\n\r\n"), 411),
+    "both": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 3", "Transfer-Encoding: chunked", body=b"abc"), 400),
+    "both-reversed": (request("POST /echo HTTP/1.1", HOST, "Transfer-Encoding: chunked", "Content-Length: 3"), 400),
+    "get-chunked": (request("GET /echo HTTP/1.1", HOST, "Transfer-Encoding: chunked"), 411),
+    "twice-equal": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 3", "Content-Length: 3", body=b"abc"), 400),
+    "twice": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 3", "Content-Length: 4", body=b"abc"), 400),
+    "list": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 3, 3", body=b"abc"), 400),
+    "plus": (request("POST /echo HTTP/1.1", HOST, "Content-Length: +3", body=b"abc"), 400),
+    "minus": (request("POST /echo HTTP/1.1", HOST, "Content-Length: -1"), 400),
+    "hex": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 0x3", body=b"abc"), 400),
+    "words": (request("POST /echo HTTP/1.1", HOST, "Content-Length: three"), 400),
+    "overflow": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 99999999999999999999"), 400),
+    "wraps": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 18446744073709551619", body=b"abc"), 400),
+    "over-limit": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 4097", body=b"x" * 4097), 413),
+    "far-over": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 999999999999"), 413),
+    "get-with-body": (request("GET /echo HTTP/1.1", HOST, "Content-Length: 3", body=b"abc"), 413),
+    "unknown-path": (request("POST /nothing HTTP/1.1", HOST, "Content-Length: 3", body=b"abc"), 404),
+    "expect-other": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 3", "Expect: magic"), 417),
+    "no-host": (request("GET /echo HTTP/1.1"), 400),
+    "two-hosts": (request("GET /echo HTTP/1.1", "Host: a", "Host: b"), 400),
+    "host-list": (request("GET /echo HTTP/1.1", "Host: a, b"), 400),
+    "host-with-user": (request("GET /echo HTTP/1.1", "Host: u@a"), 400),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_refused_with_a_reason_and_closed(http, name):
+    data, expected = LENGTHS[name]
+    began = time.monotonic()
+    answer = http.talk(data)
+    assert status(answer) == expected, answer
+    assert headers(answer)["connection"] == "close"
+    assert headers(answer)["x-content-type-options"] == "nosniff"
+    assert body(answer).startswith(b'{"code":"') and answer.count(b"HTTP/1.1") == 1
+    assert time.monotonic() - began < 3
+
+
+def test_plain_answers(http):
+    for first, expected in {"GET /api/unknown": 404, "GET /user": 401, "OPTIONS /echo": 204, "DELETE /user": 405,
+                            "OPTIONS /nothing": 404}.items():
+        answer = http.talk(request(first + " HTTP/1.1", HOST, "Connection: close"))
+        assert status(answer) == expected, answer
+        if expected == 404:
+            assert b'"code":"not_found"' in body(answer)
+    answer = http.talk(request("DELETE /user HTTP/1.1", HOST, "Connection: close"))
+    assert headers(answer)["allow"] == "GET, HEAD, OPTIONS"
+    answer = http.talk(request("HEAD /echo?tag=h HTTP/1.1", HOST, "Connection: close"))
+    assert body(answer) == b"" and headers(answer)["content-length"] == str(len(b"GET /echo tag=h 0:"))
+    answer = http.talk(request("GET /echo?tag=ten HTTP/1.0"))
+    assert b"tag=ten" in body(answer) and headers(answer)["connection"] == "close"
+    answer = http.talk(request("PUT /echo?tag=p HTTP/1.1", HOST, "Content-Length: 0", "Connection: close"))
+    assert body(answer) == b"PUT /echo tag=p 0:"
+
+
+def test_query_is_decoded(http):
+    answer = http.talk(request("GET /echo?x=1&tag=a%20b%26c&tagged=no HTTP/1.1", HOST, "Connection: close"))
+    assert body(answer) == b"GET /echo tag=a b&c 0:"
+
+
+def test_expect_is_answered_before_the_body(http):
+    with http.connect() as s:
+        s.sendall(request("POST /echo?tag=e HTTP/1.1", HOST, "Content-Length: 5", "Expect: 100-continue", "Connection: close"))
+        first = s.recv(1000)
+        assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+        s.sendall(b"hallo")
+        assert body(read_all(s, 5)) == b"POST /echo tag=e 5:hallo"
+
+
+# Whatever it answers, it must not crash, hang, or say 200 to nonsense.
+NONSENSE = {
+    "bytes": bytes(range(256)) * 20,
+    "lf-only": b"GET /echo?tag=lf HTTP/1.1\nHost: t\n\n",
+    "no-version": b"GET /echo\r\n\r\n",
+    "version-9": request("GET /echo HTTP/9.9", HOST),
+    "http2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 100,
+    "method": request("BREW /echo HTTP/1.1", HOST),
+    "connect": request("CONNECT t:80 HTTP/1.1", HOST),
+    "absolute": request("GET http://t/echo HTTP/1.1", HOST),
+    "star": request("GET * HTTP/1.1", HOST),
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x41" * 600,
+    "path-20k": request("GET /" + "a" * 20000 + " HTTP/1.1", HOST),
+    "header-4k": request("GET /nothing HTTP/1.1", HOST, "X-Long: " + "a" * 4096),
+    "header-8k": request("GET /nothing HTTP/1.1", HOST, "X-Long: " + "a" * 8192),
+    "header-64k": request("GET /nothing HTTP/1.1", HOST, "X-Long: " + "a" * 65536),
+    "headers-5000": request("GET /nothing HTTP/1.1", HOST, *[f"X-{n}: {n}" for n in range(5000)]),
+    "no-colon": request("GET /nothing HTTP/1.1", HOST, "no colon here"),
+    "prefix-name": request("GET /nothing HTTP/1.1", HOST, "Conten: 1", "Hos: 2", "Acc: 3"),
+    "empty-name": request("GET /nothing HTTP/1.1", HOST, ": value"),
+    "nul": b"GET /nothing\0/echo HTTP/1.1\r\nHost: t\r\nX: a\0b\r\n\r\n",
+    "h2c": request("GET /echo HTTP/1.1", HOST, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c",
+                   "HTTP2-Settings: AAMAAABkAAQAAP__"),
+    "post-upgrade": request("POST /echo HTTP/1.1", HOST, "Connection: Upgrade", "Upgrade: websocket",
+                            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"),
+    "upgrade-nowhere": request("GET /nothing HTTP/1.1", HOST, "Connection: Upgrade", "Upgrade: websocket",
+                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"),
+}
+GOOD_ANYWAY = {"lf-only", "absolute"}  # the library takes a bare LF
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense(http, name):
+    answer = http.talk(NONSENSE[name], timeout=4, half_close=True)
+    assert status(answer) not in (101, 500)
+    if name not in GOOD_ANYWAY:
+        assert status(answer) != 200, answer
+
+
+TRAVERSALS = ["/files/../secret.txt", "/files/%2e%2e/secret.txt", "/files/..%2fsecret.txt", "/files/%2e%2e%2fsecret.txt",
+              "/files/folder/../../secret.txt", "/files//../secret.txt", "/files/..;/secret.txt", "/files/..\\secret.txt",
+              "/files/.%00./secret.txt", "/files/%c0%ae%c0%ae/secret.txt", "/files/link.txt", "/files/folder/deep.txt",
+              "/files/folder", "/files/folder/", "/files/fifo", "/files/plain.txt/", "/files/plain.txt%00.html",
+              "/files/plain.txt%20", "/files/", "/files/.", "/files/..", "/files", "/secret.txt"]
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+def test_only_the_files_themselves(http, path):
+    answer = http.talk(request(f"GET {path} HTTP/1.1", HOST, "Connection: close"), timeout=3)
+    assert status(answer) != 200, answer
+    assert b"secret" not in answer and b"deep" not in answer.replace(b"deep.txt", b"")
+
+
+def test_files(http):
+    get = lambda *more: http.talk(request("GET /files/page.html HTTP/1.1", HOST, "Connection: close", *more))
+    plain = get()
+    assert body(plain) == b"<p>page</p>" * 50
+    h = headers(plain)
+    assert h["content-type"] == "text/html; charset=utf-8" and h["vary"] == "Accept-Encoding"
+    assert "frame-ancestors 'none'" in h["content-security-policy"] and h["referrer-policy"] == "no-referrer"
+    assert h["cache-control"] == "no-cache" and re.fullmatch(r'"[0-9a-f]{32}"', h["etag"])
+    zipped = get("Accept-Encoding: deflate, gzip;q=0.5")
+    assert headers(zipped)["content-encoding"] == "gzip" and gzip.decompress(body(zipped)) == body(plain)
+    assert headers(zipped)["etag"] != h["etag"]
+    for refused in ("gzip;q=0", "gzip; q=0.000", "identity", "xgzip"):
+        assert "content-encoding" not in headers(get("Accept-Encoding: " + refused))
+    for matching in (h["etag"], "W/" + h["etag"], '"x", ' + h["etag"], "*"):
+        same = get("If-None-Match: " + matching)
+        assert status(same) == 304 and body(same) == b"" and headers(same)["etag"] == h["etag"]
+        assert "content-length" not in headers(same)
+    assert status(get('If-None-Match: "other"')) == 200
+    assert status(get("If-None-Match: " + h["etag"], "Accept-Encoding: gzip")) == 200
+    assert status(http.talk(request("POST /files/nothing HTTP/1.1", HOST, "Content-Length: 0", "Connection: close"))) == 404
+    assert status(http.talk(request("POST /files/plain.txt HTTP/1.1", HOST, "Content-Length: 0", "Connection: close"))) == 405
+
+
+def test_slow_header_and_slow_body_are_cut(http):
+    with http.connect() as silent, http.connect() as header, http.connect() as content:
+        content.sendall(request("POST /echo HTTP/1.1", HOST, "Content-Length: 1000"))
+        began, ended = time.monotonic(), {}
+        line = request("GET /echo HTTP/1.1", HOST, "X-Slow: " + "a" * 1000)
+        drips = {silent: iter([]), header: iter(line), content: iter(b"b" * 1000)}
+        heard = {s: b"" for s in drips}
+        while len(ended) < 3:
+            assert time.monotonic() - began < 8, "not cut"
+            for s, drip in drips.items():
+                if s in ended:
+                    continue
+                s.settimeout(0.03)
+                try:
+                    byte = next(drip, None)
+                    if byte is not None:
+                        s.sendall(bytes([byte]))
+                    piece = s.recv(1000)
+                    heard[s] += piece
+                    if not piece:
+                        ended[s] = time.monotonic() - began
+                except socket.timeout:
+                    pass
+                except OSError:
+                    ended[s] = time.monotonic() - began
+        assert status(heard[content]) == 408
+        assert max(ended.values()) < 5
+
+
+def test_unanswered_pipeline_neither_spins_nor_holds(http):
+    waiting = [http.connect() for _ in range(20)]
+    for s in waiting:
+        s.sendall(request("GET /never HTTP/1.1", HOST) + request("GET /echo HTTP/1.1", HOST) * 50)
+    time.sleep(0.3)
+    before = http.cpu()
+    time.sleep(1)
+    assert http.cpu() - before < 0.3
+    for s in waiting:
+        s.close()
+
+
+def test_slow_reader_is_cut_and_does_not_spin(http):
+    with http.connect() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.sendall(request("GET /big?n=1000000 HTTP/1.1", HOST) + request("GET /echo HTTP/1.1", HOST))
+        time.sleep(0.3)
+        before = http.cpu()
+        time.sleep(1)
+        assert http.cpu() - before < 0.3
+    data = http.talk(request("GET /big?n=30000000 HTTP/1.1", HOST, "Connection: close"), timeout=30)
+    assert len(body(data)) == 30000000
+
+
+def test_too_many_at_once_from_one_address(http):
+    waiting = [http.connect("127.0.0.2") for _ in range(140)]
+    try:
+        for s in waiting:
+            s.sendall(request("GET /later?ms=1500 HTTP/1.1", HOST, "Connection: close"))
+        answers = [status(read_all(s, 10)) for s in waiting]
+        assert set(answers) == {200, 429} and answers.count(200) >= 100
+    finally:
+        for s in waiting:
+            s.close()
+    with http.connect("127.0.0.2") as s:  # all of them are forgotten again
+        s.sendall(request("GET /echo HTTP/1.1", HOST, "Connection: close"))
+        assert status(read_all(s, 5)) == 200
