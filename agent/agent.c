@@ -23,6 +23,9 @@ static const struct mu_option options[] = {
 
 static const char *const appending[] = {"collectors", "uplinks", "plugin_dirs", NULL};
 
+/* musterd's names: a machine may have both programs and one conf.d. */
+static const char *const foreign[] = {"listen", "limits", "plugins", NULL};
+
 static const struct mui_entries entries[] = {
     {.kind = MU_COLLECTOR, .key = "collectors", .offset = offsetof(struct agent_config, collectors)},
     {.kind = MU_UPLINK, .key = "uplinks", .offset = offsetof(struct agent_config, uplinks)},
@@ -219,6 +222,7 @@ static const struct mui_program program = {
     .options = MU_OPTIONS(options),
     .config_size = sizeof(struct agent_config),
     .appending = appending,
+    .foreign = foreign,
     .entries = entries,
     .entries_count = MU_COUNT(entries),
     .flags = flags,
