@@ -15,28 +15,57 @@ struct self {
 };
 
 static const struct mu_option server_options[] = {
-    {.key = "id", .type = MU_OPT_STRING, .offset = offsetof(struct server, id), .flags = MU_OPT_REQUIRED,
-     .help = "Name of the machine, as it says it in X-SERVER-ID.", .max = LONGEST_ID},
-    {.key = "secret", .type = MU_OPT_STRING, .offset = offsetof(struct server, secret),
-     .flags = MU_OPT_REQUIRED | MU_OPT_SECRET, .help = "What the machine proves itself with, in X-AUTH-SECRET.",
+    {.key = "id",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct server, id),
+     .flags = MU_OPT_REQUIRED,
+     .help = "Name of the machine, as it says it in X-SERVER-ID.",
+     .max = LONGEST_ID},
+    {.key = "secret",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct server, secret),
+     .flags = MU_OPT_REQUIRED | MU_OPT_SECRET,
+     .help = "What the machine proves itself with, in X-AUTH-SECRET.",
      .max = LONGEST_SECRET},
-    {.key = "name", .type = MU_OPT_STRING, .offset = offsetof(struct server, name),
-     .help = "Shown instead of what the machine calls itself.", .max = 128},
-    {.key = "group", .type = MU_OPT_STRING, .offset = offsetof(struct server, group),
-     .help = "Shown instead of what the machine says.", .max = 128},
-    {.key = "country", .type = MU_OPT_STRING, .offset = offsetof(struct server, country),
-     .help = "Two letters; shown instead of what the machine says.", .max = 16},
-    {.key = "location", .type = MU_OPT_STRING, .offset = offsetof(struct server, location),
-     .help = "Where the machine is; shown instead of what it says.", .max = 128},
-    {.key = "owner", .type = MU_OPT_STRING, .offset = offsetof(struct server, owner),
-     .help = "Id of the user whose machine this is; absent: the operator's.", .max = 128},
-    {.key = "public", .type = MU_OPT_BOOL, .offset = offsetof(struct server, is_public), .preset = "true",
+    {.key = "name",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct server, name),
+     .help = "Shown instead of what the machine calls itself.",
+     .max = 128},
+    {.key = "group",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct server, group),
+     .help = "Shown instead of what the machine says.",
+     .max = 128},
+    {.key = "country",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct server, country),
+     .help = "Two letters; shown instead of what the machine says.",
+     .max = 16},
+    {.key = "location",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct server, location),
+     .help = "Where the machine is; shown instead of what it says.",
+     .max = 128},
+    {.key = "owner",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct server, owner),
+     .help = "Id of the user whose machine this is; absent: the operator's.",
+     .max = 128},
+    {.key = "public",
+     .type = MU_OPT_BOOL,
+     .offset = offsetof(struct server, is_public),
+     .preset = "true",
      .help = "Shown where nobody logged in."},
 };
 
 static const struct mu_option options[] = {
-    {.key = "servers", .type = MU_OPT_GROUPS, .offset = offsetof(struct config, servers),
-     .help = "The machines that may report.", .fields = MU_OPTIONS(server_options), .item_size = sizeof(struct server)},
+    {.key = "servers",
+     .type = MU_OPT_GROUPS,
+     .offset = offsetof(struct config, servers),
+     .help = "The machines that may report.",
+     .fields = MU_OPTIONS(server_options),
+     .item_size = sizeof(struct server)},
 };
 
 static int judge(void *context, const struct mu_credential *credential, mu_auth_done done, void *done_context)
@@ -141,11 +170,12 @@ static int reconfigure(void *context, const void *config)
   for (size_t i = 0; i < before->count; i++) {
     const struct entry *old = &before->list[i];
     const struct entry *new = entries_find(now, old->server->id);
-    bool moved = new && strcmp(new->principal->owner, old->principal->owner) != 0;
+    bool moved = new &&strcmp(new->principal->owner, old->principal->owner) != 0;
     if (!new || moved)
       withdraw(self, old);
     if (!new || moved || strcmp(new->server->secret, old->server->secret) != 0) {
-      mu_log(self->in, MU_LOG_INFO, "machine \"%s\": %s", old->server->id, new ? "changed, must log in again" : "removed");
+      mu_log(self->in, MU_LOG_INFO, "machine \"%s\": %s", old->server->id,
+             new ? "changed, must log in again" : "removed");
       mu_event_emit(self->revoked, old->principal);
     }
   }

@@ -133,7 +133,8 @@ void entries_check(const void *given, struct mu_check *check)
       check_secret(servers[i].secret, path, check);
     snprintf(path, sizeof path, "servers[%zu].country", i);
     const char *country = or_empty(servers[i].country);
-    if (country[0] && (strlen(country) != 2 || strspn(country, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != 2))
+    if (country[0] &&
+        (strlen(country) != 2 || strspn(country, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != 2))
       mu_check_warn(check, path, "a country is two letters, as in \"CN\"");
   }
   mu_map_free(seen);

@@ -51,7 +51,8 @@ static void judges(void)
   CU_ASSERT_EQUAL(judge(long_ones, "l", longest), MU_AUTH_GRANTED);
   char longer[LONGEST_SECRET + 2];
   memset(longer, 'k', sizeof longer);
-  CU_ASSERT_EQUAL(entries_judge(long_ones, MU_STR("l"), (struct mu_str){longer, LONGEST_SECRET + 1}, &entry), MU_AUTH_REFUSED);
+  CU_ASSERT_EQUAL(entries_judge(long_ones, MU_STR("l"), (struct mu_str){longer, LONGEST_SECRET + 1}, &entry),
+                  MU_AUTH_REFUSED);
   entries_free(long_ones);
   entries_free(entries);
 }

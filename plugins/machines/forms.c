@@ -107,8 +107,9 @@ struct json_object *form_metrics(struct record *record)
     json_object_put(metrics);
     metrics = NULL;
     mu_count(record->registry->failed, 1);
-    mu_log_limited(record->registry->in, MU_LOG_WARN, "form", "the report of machine \"%s\" could not be read as %s: %s",
-                   record->pub.id, form->name, mu_strerror(result));
+    mu_log_limited(record->registry->in, MU_LOG_WARN, "form",
+                   "the report of machine \"%s\" could not be read as %s: %s", record->pub.id, form->name,
+                   mu_strerror(result));
   }
   json_object_put(record->metrics);
   record->metrics = metrics;

@@ -292,7 +292,8 @@ int registry_declare(struct registry *registry, mu_instance *in, const struct mu
   if (result != 0)
     return result;
   /* Not bounded: what the operator wrote down, the operator wants. */
-  struct record *record = registry_find(registry, entry->provider, entry->owner ? entry->owner : "", entry->id, true, false);
+  struct record *record =
+      registry_find(registry, entry->provider, entry->owner ? entry->owner : "", entry->id, true, false);
   if (!record)
     return MU_ENOMEM;
   if (record->declared_by && record->declared_by != in)

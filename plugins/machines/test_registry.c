@@ -15,8 +15,14 @@
 #define SECOND INT64_C(1000000000)
 
 static int64_t now_ns;
-static int64_t test_now_ms(void) { return 1700000000000 + now_ns / 1000000; }
-static int64_t test_mono_ns(void) { return now_ns; }
+static int64_t test_now_ms(void)
+{
+  return 1700000000000 + now_ns / 1000000;
+}
+static int64_t test_mono_ns(void)
+{
+  return now_ns;
+}
 
 struct world {
   struct mui_runtime runtime;
@@ -93,14 +99,19 @@ static int render(void *self, const struct mu_machine *machine, mu_text **text)
 
 static const struct mu_form_ops plain_ops = {.size = sizeof plain_ops, .name = "test.plain", .to_metrics = to_metrics};
 static const struct mu_form_ops lazy_ops = {.size = sizeof lazy_ops, .name = "test.lazy", .render = render};
-static const struct mu_form_ops state_ops = {.size = sizeof state_ops, .name = "test.state", .render = render, .depends_on_state = true};
+static const struct mu_form_ops state_ops = {
+    .size = sizeof state_ops, .name = "test.state", .render = render, .depends_on_state = true};
 
-static int report_text(struct world *world, const struct mu_machine *machine, const mu_form *form, const char *json, const char *name)
+static int report_text(struct world *world, const struct mu_machine *machine, const mu_form *form, const char *json,
+                       const char *name)
 {
   mu_text *text = mu_text_new(json, strlen(json));
   int result = world->api->report(world->self, machine,
-                                  &(struct mu_machine_report){.size = sizeof(struct mu_machine_report), .form = form, .text = text,
-                                                              .valid_ms = 30000, .name = mu_str(name)});
+                                  &(struct mu_machine_report){.size = sizeof(struct mu_machine_report),
+                                                              .form = form,
+                                                              .text = text,
+                                                              .valid_ms = 30000,
+                                                              .name = mu_str(name)});
   mu_text_unref(text);
   return result;
 }
@@ -108,8 +119,13 @@ static int report_text(struct world *world, const struct mu_machine *machine, co
 static int declare(struct world *world, const char *id, const char *name, const char *group, bool is_public)
 {
   return world->api->declare(world->self, world->user,
-                             &(struct mu_machine_entry){.size = sizeof(struct mu_machine_entry), .provider = "p", .owner = "",
-                                                        .id = id, .name = name, .group = group, .is_public = is_public});
+                             &(struct mu_machine_entry){.size = sizeof(struct mu_machine_entry),
+                                                        .provider = "p",
+                                                        .owner = "",
+                                                        .id = id,
+                                                        .name = name,
+                                                        .group = group,
+                                                        .is_public = is_public});
 }
 
 static int collect(void *context, const struct mu_machine *machine)
@@ -201,8 +217,10 @@ static void configuration_wins(void)
   told(&world, "info:b ");
 
   mu_instance *other = mui_instance_new(&world.runtime, "other", "other");
-  CU_ASSERT_EQUAL(world.api->declare(world.self, other, &(struct mu_machine_entry){.size = sizeof(struct mu_machine_entry),
-                                                                                  .provider = "p", .id = "b"}), MU_EEXIST);
+  CU_ASSERT_EQUAL(world.api->declare(
+                      world.self, other,
+                      &(struct mu_machine_entry){.size = sizeof(struct mu_machine_entry), .provider = "p", .id = "b"}),
+                  MU_EEXIST);
   world.api->withdraw(world.self, other, "p", "", "b"); /* not its own */
   CU_ASSERT(b->configured);
   mui_instance_free(other);

@@ -9,16 +9,16 @@
 struct agent {
   struct status *status;
   struct agent *next; /* of the undecided */
-  bool judging;   /* inside admit(): the answer is wanted there */
+  bool judging;       /* inside admit(): the answer is wanted there */
   bool decided;
-  bool orphaned;  /* the connection went away before the answer came */
+  bool orphaned; /* the connection went away before the answer came */
   bool registered;
   enum mu_verdict verdict;
   unsigned retry_after_s;
   const struct mu_principal *principal;
-  mu_conn_id conn; /* 0: not open yet */
+  mu_conn_id conn;                  /* 0: not open yet */
   const struct mu_machine *machine; /* referenced */
-  enum status_kind kind; /* of its last report */
+  enum status_kind kind;            /* of its last report */
   char *id;
   char *peer;
 };
@@ -91,8 +91,9 @@ static int take_place(struct agent *agent, mu_conn *conn)
     mu_conn *old = older ? mu_conn_find(status->in, older->conn) : NULL;
     if (old) {
       mu_count(status->replaced, 1);
-      mu_log_limited(status->in, MU_LOG_INFO, "agent replaced", "agent \"%s\": a newer connection from %s replaces the one from %s",
-                     who->id, mu_conn_peer(conn), mu_conn_peer(old));
+      mu_log_limited(status->in, MU_LOG_INFO, "agent replaced",
+                     "agent \"%s\": a newer connection from %s replaces the one from %s", who->id, mu_conn_peer(conn),
+                     mu_conn_peer(old));
       mu_conn_close(old, MU_CLOSE_REPLACED, "a newer connection of this id");
     }
   }
@@ -170,13 +171,11 @@ int agents_admit(void *self, const mu_ws_request *request, struct mu_admission *
     return refuse(admission, 401, "unauthorized", "X-SERVER-ID and X-AUTH-SECRET are needed");
   }
   agent->judging = true;
-  int result = mu_auth_check(status->in,
-                             &(struct mu_credential){.size = sizeof(struct mu_credential),
-                                                     .kind = MU_CREDENTIAL_SERVER,
-                                                     .id = id,
-                                                     .secret = secret,
-                                                     .peer = peer},
-                             judged, agent);
+  int result = mu_auth_check(
+      status->in,
+      &(struct mu_credential){
+          .size = sizeof(struct mu_credential), .kind = MU_CREDENTIAL_SERVER, .id = id, .secret = secret, .peer = peer},
+      judged, agent);
   agent->judging = false;
   if (result < 0) {
     agent_free(agent);
@@ -242,7 +241,8 @@ void agents_closed(void *self, mu_conn *conn, unsigned code)
 
 /* ---- reports --------------------------------------------------------------------------------- */
 
-static void drop(struct status *status, const struct agent *agent, mu_counter *counter, const char *path, const char *what)
+static void drop(struct status *status, const struct agent *agent, mu_counter *counter, const char *path,
+                 const char *what)
 {
   mu_count(counter, 1);
   mu_log_limited(status->in, MU_LOG_WARN, "bad report", "report of \"%s\" dropped: %s%s%s", agent->machine->id, path,
@@ -270,7 +270,8 @@ int agents_message(void *self, mu_conn *conn, const struct mu_message *message)
   }
   if (result != 0)
     return result;
-  mu_text *kept = status_keep(&reading, (struct mu_str){message->at, message->len}, agent->machine, status->config->show_ip);
+  mu_text *kept =
+      status_keep(&reading, (struct mu_str){message->at, message->len}, agent->machine, status->config->show_ip);
   if (!kept)
     return MU_ENOMEM;
   struct mu_buf scratch[5] = {MU_BUF_INIT}; /* texts that need resolving get one each: all are used at once */

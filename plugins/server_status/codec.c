@@ -11,30 +11,45 @@
 #define NEED MU_FIELD_REQUIRED
 #define NULLS MU_FIELD_NULLABLE
 
-#define TEXT(path_, flags_, max_, offset_)                                                                   \
-  {.path = path_, .type = MU_FIELD_STRING, .flags = flags_, .max = max_, .offset = offset_}
-#define NUMBER(path_, max_) {.path = path_, .type = MU_FIELD_NUMBER, .min = 0, .max = max_, .offset = NO}
-#define COUNT(path_) {.path = path_, .type = MU_FIELD_UINT, .offset = NO}
-#define OBJECT(path_, flags_) {.path = path_, .type = MU_FIELD_OBJECT, .flags = flags_, .offset = NO}
-#define ARRAY(path_, flags_) {.path = path_, .type = MU_FIELD_ARRAY, .flags = flags_, .offset = NO}
-#define ANY(path_, offset_) {.path = path_, .type = MU_FIELD_ANY, .offset = offset_}
+#define TEXT(path_, flags_, max_, offset_)                                                                             \
+  {                                                                                                                    \
+    .path = path_, .type = MU_FIELD_STRING, .flags = flags_, .max = max_, .offset = offset_                            \
+  }
+#define NUMBER(path_, max_)                                                                                            \
+  {                                                                                                                    \
+    .path = path_, .type = MU_FIELD_NUMBER, .min = 0, .max = max_, .offset = NO                                        \
+  }
+#define COUNT(path_)                                                                                                   \
+  {                                                                                                                    \
+    .path = path_, .type = MU_FIELD_UINT, .offset = NO                                                                 \
+  }
+#define OBJECT(path_, flags_)                                                                                          \
+  {                                                                                                                    \
+    .path = path_, .type = MU_FIELD_OBJECT, .flags = flags_, .offset = NO                                              \
+  }
+#define ARRAY(path_, flags_)                                                                                           \
+  {                                                                                                                    \
+    .path = path_, .type = MU_FIELD_ARRAY, .flags = flags_, .offset = NO                                               \
+  }
+#define ANY(path_, offset_)                                                                                            \
+  {                                                                                                                    \
+    .path = path_, .type = MU_FIELD_ANY, .offset = offset_                                                             \
+  }
 
 /* Seconds up to the year 9999: milliseconds, given by mistake, are out of range. */
 #define LAST_SECOND 253402300799.0
-#define NAME_MAX_LEN 256
-#define PATH_MAX_LEN 4096
 
 static const struct mu_field documented[] = {
     TEXT("serverId", NEED, 128, AT(id)),
-    TEXT("serverName", NEED, NAME_MAX_LEN, AT(name)),
-    TEXT("group", NULLS, NAME_MAX_LEN, AT(group)),
+    TEXT("serverName", NEED, STATUS_TEXT_MAX, AT(name)),
+    TEXT("group", NULLS, STATUS_TEXT_MAX, AT(group)),
     TEXT("countryCode", NULLS, 16, AT(country)),
-    TEXT("location", NULLS, NAME_MAX_LEN, AT(location)),
+    TEXT("location", NULLS, STATUS_TEXT_MAX, AT(location)),
     TEXT("ip", NULLS, 64, AT(ip)),
     {.path = "cpu", .type = MU_FIELD_OBJECT, .flags = NEED, .offset = AT(cpu)},
     NUMBER("cpu.percent", 100),
     {.path = "cpu.cores", .type = MU_FIELD_UINT, .min = 0, .max = 1000000, .offset = NO},
-    TEXT("cpu.modelName", 0, NAME_MAX_LEN, NO),
+    TEXT("cpu.modelName", 0, STATUS_TEXT_MAX, NO),
     {.path = "memory", .type = MU_FIELD_OBJECT, .flags = NEED, .offset = AT(memory)},
     COUNT("memory.total"),
     COUNT("memory.used"),
@@ -42,7 +57,7 @@ static const struct mu_field documented[] = {
     NUMBER("memory.usedPercent", 100),
     ARRAY("disk", NEED),
     OBJECT("disk[]", 0),
-    TEXT("disk[].path", 0, PATH_MAX_LEN, NO),
+    TEXT("disk[].path", 0, STATUS_PATH_MAX, NO),
     COUNT("disk[].total"),
     COUNT("disk[].used"),
     COUNT("disk[].free"),
@@ -50,17 +65,17 @@ static const struct mu_field documented[] = {
     NUMBER("disk[].readSpeed", DBL_MAX),
     NUMBER("disk[].writeSpeed", DBL_MAX),
     OBJECT("network", NEED),
-    TEXT("network.interfaceName", 0, NAME_MAX_LEN, NO),
+    TEXT("network.interfaceName", 0, STATUS_TEXT_MAX, NO),
     COUNT("network.bytesSent"),
     COUNT("network.bytesRecv"),
     NUMBER("network.inSpeed", DBL_MAX),
     NUMBER("network.outSpeed", DBL_MAX),
     OBJECT("system", NEED),
-    TEXT("system.hostname", 0, NAME_MAX_LEN, NO),
-    TEXT("system.os", 0, NAME_MAX_LEN, NO),
-    TEXT("system.platform", 0, NAME_MAX_LEN, NO),
-    TEXT("system.arch", 0, NAME_MAX_LEN, NO),
-    TEXT("system.kernel", 0, NAME_MAX_LEN, NO),
+    TEXT("system.hostname", 0, STATUS_TEXT_MAX, NO),
+    TEXT("system.os", 0, STATUS_TEXT_MAX, NO),
+    TEXT("system.platform", 0, STATUS_TEXT_MAX, NO),
+    TEXT("system.arch", 0, STATUS_TEXT_MAX, NO),
+    TEXT("system.kernel", 0, STATUS_TEXT_MAX, NO),
     COUNT("system.uptime"),
     {.path = "timestamp", .type = MU_FIELD_UINT, .flags = NEED, .min = 0, .max = LAST_SECOND, .offset = NO},
     OBJECT("metrics", 0),
@@ -70,8 +85,10 @@ static const struct mu_field documented[] = {
  * Whole and not negative, up to 2^64 - 1: where the released agent subtracts unsigned counters, its result may have
  * wrapped around, and the report is good otherwise. That it is whole is checked after the pass.
  */
-#define WRAPPING(path_, n_)                                                                                  \
-  {.path = path_, .type = MU_FIELD_NUMBER, .min = 0, .max = 18446744073709551615.0, .offset = AT(wrapping[n_])}
+#define WRAPPING(path_, n_)                                                                                            \
+  {                                                                                                                    \
+    .path = path_, .type = MU_FIELD_NUMBER, .min = 0, .max = 18446744073709551615.0, .offset = AT(wrapping[n_])        \
+  }
 static const char *const wrapping_paths[] = {"virtualMemoryInfo.used", "networkInfo.netInSpeed",
                                              "networkInfo.netOutSpeed"};
 
@@ -79,22 +96,22 @@ static const char *const wrapping_paths[] = {"virtualMemoryInfo.used", "networkI
 static const struct mu_field deployed[] = {
     ANY("cpu", AT(cpu)),
     ANY("memory", AT(memory)),
-    TEXT("name", NULLS, NAME_MAX_LEN, AT(name)),
-    TEXT("group", NULLS, NAME_MAX_LEN, AT(group)),
-    TEXT("id", NULLS, NAME_MAX_LEN, NO),
+    TEXT("name", NULLS, STATUS_TEXT_MAX, AT(name)),
+    TEXT("group", NULLS, STATUS_TEXT_MAX, AT(group)),
+    TEXT("id", NULLS, STATUS_TEXT_MAX, NO),
     COUNT("lastReportTime"),
     TEXT("ip", NULLS, 64, AT(ip)),
     TEXT("loc", NULLS, 16, AT(country)),
     OBJECT("hostInfo", NULLS),
-    TEXT("hostInfo.kernelArch", 0, NAME_MAX_LEN, NO),
-    TEXT("hostInfo.kernelVersion", 0, NAME_MAX_LEN, NO),
-    TEXT("hostInfo.virtualizationSystem", 0, NAME_MAX_LEN, NO),
+    TEXT("hostInfo.kernelArch", 0, STATUS_TEXT_MAX, NO),
+    TEXT("hostInfo.kernelVersion", 0, STATUS_TEXT_MAX, NO),
+    TEXT("hostInfo.virtualizationSystem", 0, STATUS_TEXT_MAX, NO),
     COUNT("hostInfo.uptime"),
     COUNT("hostInfo.bootTime"),
-    TEXT("hostInfo.os", 0, NAME_MAX_LEN, NO),
-    TEXT("hostInfo.platform", 0, NAME_MAX_LEN, NO),
-    TEXT("hostInfo.platformFamily", 0, NAME_MAX_LEN, NO),
-    TEXT("hostInfo.platformVersion", 0, NAME_MAX_LEN, NO),
+    TEXT("hostInfo.os", 0, STATUS_TEXT_MAX, NO),
+    TEXT("hostInfo.platform", 0, STATUS_TEXT_MAX, NO),
+    TEXT("hostInfo.platformFamily", 0, STATUS_TEXT_MAX, NO),
+    TEXT("hostInfo.platformVersion", 0, STATUS_TEXT_MAX, NO),
     OBJECT("hostInfo.avgStat", NULLS),
     NUMBER("hostInfo.avgStat.load1", DBL_MAX),
     NUMBER("hostInfo.avgStat.load5", DBL_MAX),
@@ -102,7 +119,7 @@ static const struct mu_field deployed[] = {
     {.path = "cpuInfo", .type = MU_FIELD_OBJECT, .flags = NEED, .offset = AT(cpu_info)},
     NUMBER("cpuInfo.percent", 100),
     ARRAY("cpuInfo.info", NULLS),
-    TEXT("cpuInfo.info[]", 0, NAME_MAX_LEN, NO),
+    TEXT("cpuInfo.info[]", 0, STATUS_TEXT_MAX, NO),
     {.path = "virtualMemoryInfo", .type = MU_FIELD_OBJECT, .flags = NEED, .offset = AT(memory_info)},
     COUNT("virtualMemoryInfo.total"),
     WRAPPING("virtualMemoryInfo.used", 0),
@@ -118,8 +135,8 @@ static const struct mu_field deployed[] = {
     NUMBER("diskInfo.usedPercent", 100),
     ARRAY("diskInfo.partitions", NULLS),
     OBJECT("diskInfo.partitions[]", 0),
-    TEXT("diskInfo.partitions[].mountPoint", 0, PATH_MAX_LEN, NO),
-    TEXT("diskInfo.partitions[].fstype", 0, NAME_MAX_LEN, NO),
+    TEXT("diskInfo.partitions[].mountPoint", 0, STATUS_PATH_MAX, NO),
+    TEXT("diskInfo.partitions[].fstype", 0, STATUS_TEXT_MAX, NO),
     COUNT("diskInfo.partitions[].total"),
     COUNT("diskInfo.partitions[].free"),
     COUNT("diskInfo.partitions[].used"),
@@ -171,7 +188,8 @@ static int read_as(const struct status_codec *codec, enum status_kind kind, cons
     const struct mu_json_value *value = &reading->wrapping[i];
     if (value->kind != MU_JSON_NUMBER || value->whole)
       continue;
-    if (!memchr(value->at, '.', value->len) && !memchr(value->at, 'e', value->len) && !memchr(value->at, 'E', value->len))
+    if (!memchr(value->at, '.', value->len) && !memchr(value->at, 'e', value->len) &&
+        !memchr(value->at, 'E', value->len))
       continue; /* above INT64_MAX, and whole */
     code = MU_ETYPE;
     if (error) {
@@ -264,7 +282,8 @@ mu_text *status_keep(const struct status_reading *reading, struct mu_str text, c
     if (value->kind == MU_JSON_NONE) {
       mu_buf_printf(&added, ",\"%s\":", rows[i].member);
       mu_buf_json_string(&added, mu_str(rows[i].want));
-    } else if (value->kind == MU_JSON_NULL || value->escaped || !mu_str_equal(mu_json_str(value), mu_str(rows[i].want))) {
+    } else if (value->kind == MU_JSON_NULL || value->escaped ||
+               !mu_str_equal(mu_json_str(value), mu_str(rows[i].want))) {
       mu_buf_json_string(&put[i], mu_str(rows[i].want));
       if (i > 0)
         add_edit(edits, &count, (struct mu_edit){(size_t)(value->at - text.at), value->len, {put[i].at, put[i].len}});

@@ -6,6 +6,9 @@
 #include <muster/json.h>
 #include <muster/machines.h>
 
+/* Longest texts as written in a report, without the quotes. */
+enum { STATUS_TEXT_MAX = 256, STATUS_PATH_MAX = 4096 };
+
 enum status_kind { STATUS_DOCUMENTED, STATUS_DEPLOYED, STATUS_KINDS };
 
 struct status_codec {

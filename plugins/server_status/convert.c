@@ -126,7 +126,8 @@ static int floor_wrapped(struct json_object *metrics)
   struct json_object *used = member(memory, "used");
   struct json_object *total = member(memory, "total");
   if (used && total && json_object_get_double(used) > json_object_get_double(total) &&
-      (add(memory, "used", json_object_new_int64(0)) != 0 || add(memory, "used_percent", json_object_new_int64(0)) != 0))
+      (add(memory, "used", json_object_new_int64(0)) != 0 ||
+       add(memory, "used_percent", json_object_new_int64(0)) != 0))
     return MU_ENOMEM;
   static const char *const speeds[] = {"rx_speed", "tx_speed"};
   struct json_object *network = member(metrics, "network");
@@ -176,9 +177,7 @@ static bool shape_ok(struct json_object *value)
   for (size_t i = 0; i < json_object_array_length(value); i++) {
     struct json_object *element = json_object_array_get_idx(value, i);
     if (json_object_is_type(element, json_type_object)) {
-      json_object_object_foreach(element, key, inner)
-        if (!wire_name_ok(key) || !is_plain(inner))
-          return false;
+      json_object_object_foreach(element, key, inner) if (!wire_name_ok(key) || !is_plain(inner)) return false;
     } else if (!suits(element, WIRE_NUMBER))
       return false;
   }

@@ -70,8 +70,8 @@ enum { STATUS_DEPLOYED_LIMIT = 10240, STATUS_DOCUMENTED_LIMIT = 64 * 1024 };
  * collectors, then all further metrics, then disks beyond the 16th; *left_out (may be NULL) is the number of steps.
  * `metrics` NULL: none. NULL when memory is out.
  */
-mu_text *render_report(enum status_kind kind, const struct status_card *card, struct json_object *metrics, int64_t time_s,
-                       size_t limit, unsigned *left_out);
+mu_text *render_report(enum status_kind kind, const struct status_card *card, struct json_object *metrics,
+                       int64_t time_s, size_t limit, unsigned *left_out);
 
 /* The element of a deployed page; `metrics` NULL: never reported, every member with zeros. NULL when memory is out. */
 mu_text *render_element(const struct mu_machine *machine, struct json_object *metrics);

@@ -13,7 +13,8 @@ static void written_again(const struct status_codec *codec, struct json_object *
   for (int kind = 0; kind < STATUS_KINDS; kind++) {
     struct status_reading reading;
     mu_text *text = render_report((enum status_kind)kind, &card, metrics, 1, STATUS_DOCUMENTED_LIMIT, NULL);
-    if (text && status_read(codec, (enum status_kind)kind, mu_text_data(text), mu_text_len(text), &reading, NULL) != 0 &&
+    if (text &&
+        status_read(codec, (enum status_kind)kind, mu_text_data(text), mu_text_len(text), &reading, NULL) != 0 &&
         mu_text_len(text) <= STATUS_DOCUMENTED_LIMIT)
       abort();
     mu_text_unref(text);
@@ -35,8 +36,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     abort(); /* the hint must not matter */
   if (first != 0)
     return 0;
-  const struct mu_machine machine = {.size = sizeof machine, .id = "a", .name = "n\"", .group = "g", .country = "US",
-                                     .location = "l", .ip = "", .provider = "", .owner = "", .fixed = 15};
+  const struct mu_machine machine = {.size = sizeof machine,
+                                     .id = "a",
+                                     .name = "n\"",
+                                     .group = "g",
+                                     .country = "US",
+                                     .location = "l",
+                                     .ip = "",
+                                     .provider = "",
+                                     .owner = "",
+                                     .fixed = 15};
   mu_text *kept = status_keep(&by[0], (struct mu_str){text, size}, &machine, false);
   if (!kept || mu_json_scan(NULL, mu_text_data(kept), mu_text_len(kept), NULL, NULL) != 0)
     abort();

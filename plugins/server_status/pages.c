@@ -24,8 +24,8 @@ int pages_admit(void *self, const mu_ws_request *request, struct mu_admission *a
   if (status->config->frontend_access == ACCESS_TOKEN) {
     if (mu_ws_request_query(request, "token", &token) && status_token_ok(status, token))
       return 0;
-    if (mu_ws_request_header(request, "authorization", &token) && token.len > 7 && memcmp(token.at, "Bearer ", 7) == 0 &&
-        status_token_ok(status, (struct mu_str){token.at + 7, token.len - 7}))
+    if (mu_ws_request_header(request, "authorization", &token) && token.len > 7 &&
+        memcmp(token.at, "Bearer ", 7) == 0 && status_token_ok(status, (struct mu_str){token.at + 7, token.len - 7}))
       return 0;
   }
   mu_count(status->pages_refused, 1);
@@ -42,7 +42,8 @@ void pages_warn(void *self)
   struct status *status = self;
   if (status->config->frontend_access == ACCESS_PUBLIC && mu_net_public(status->in))
     mu_log(status->in, MU_LOG_WARN,
-           "everybody who reaches this server sees its public machines: frontend_access is \"public\" and a listener is not "
+           "everybody who reaches this server sees its public machines: frontend_access is \"public\" and a listener "
+           "is not "
            "on loopback");
 }
 

@@ -10,26 +10,58 @@ static const char *const push_words[] = {"report", "snapshot", NULL};
 static const char *const access_words[] = {"public", "token", "login", NULL};
 
 static const struct mu_option options[] = {
-    {.key = "push", .type = MU_OPT_ENUM, .offset = offsetof(struct config, push), .preset = "\"report\"",
+    {.key = "push",
+     .type = MU_OPT_ENUM,
+     .offset = offsetof(struct config, push),
+     .preset = "\"report\"",
      .names = push_words,
-     .help = "What pages get: \"report\", each report at once (documented), or \"snapshot\", the full list every second "
-             "(released pages)."},
-    {.key = "offline_after", .type = MU_OPT_FLOAT, .offset = offsetof(struct config, offline_after), .preset = "30",
-     .min = 0.1, .max = 86400, .help = "Seconds without a report after which a machine is offline."},
-    {.key = "show_ip", .type = MU_OPT_BOOL, .offset = offsetof(struct config, show_ip), .preset = "false",
+     .help =
+         "What pages get: \"report\", each report at once (documented), or \"snapshot\", the full list every second "
+         "(released pages)."},
+    {.key = "offline_after",
+     .type = MU_OPT_FLOAT,
+     .offset = offsetof(struct config, offline_after),
+     .preset = "30",
+     .min = 0.1,
+     .max = 86400,
+     .help = "Seconds without a report after which a machine is offline."},
+    {.key = "show_ip",
+     .type = MU_OPT_BOOL,
+     .offset = offsetof(struct config, show_ip),
+     .preset = "false",
      .help = "Whether pages get the machines' addresses."},
-    {.key = "frontend_access", .type = MU_OPT_ENUM, .offset = offsetof(struct config, frontend_access),
-     .preset = "\"public\"", .names = access_words,
+    {.key = "frontend_access",
+     .type = MU_OPT_ENUM,
+     .offset = offsetof(struct config, frontend_access),
+     .preset = "\"public\"",
+     .names = access_words,
      .help = "Who may watch: \"public\", everybody; \"token\", who knows frontend_token; \"login\", who is logged in."},
-    {.key = "frontend_token", .type = MU_OPT_STRING, .offset = offsetof(struct config, frontend_token),
-     .flags = MU_OPT_SECRET, .max = 256,
+    {.key = "frontend_token",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct config, frontend_token),
+     .flags = MU_OPT_SECRET,
+     .max = 256,
      .help = "For frontend_access = \"token\": given as ?token=… or in the header Authorization: Bearer …"},
-    {.key = "max_message", .type = MU_OPT_INT, .offset = offsetof(struct config, max_message), .preset = "65536",
-     .min = 4096, .max = 1048576, .help = "Longest report in bytes; beyond it the link is closed with 1009."},
-    {.key = "ping_every", .type = MU_OPT_INT, .offset = offsetof(struct config, ping_every), .preset = "54", .min = 1,
-     .max = 3600, .help = "Seconds between pings to an agent."},
-    {.key = "silent_after", .type = MU_OPT_INT, .offset = offsetof(struct config, silent_after), .preset = "60",
-     .min = 2, .max = 86400,
+    {.key = "max_message",
+     .type = MU_OPT_INT,
+     .offset = offsetof(struct config, max_message),
+     .preset = "65536",
+     .min = 4096,
+     .max = 1048576,
+     .help = "Longest report in bytes; beyond it the link is closed with 1009."},
+    {.key = "ping_every",
+     .type = MU_OPT_INT,
+     .offset = offsetof(struct config, ping_every),
+     .preset = "54",
+     .min = 1,
+     .max = 3600,
+     .help = "Seconds between pings to an agent."},
+    {.key = "silent_after",
+     .type = MU_OPT_INT,
+     .offset = offsetof(struct config, silent_after),
+     .preset = "60",
+     .min = 2,
+     .max = 86400,
      .help = "Seconds after which an agent or page that sent nothing, not even a pong, is cut off."},
 };
 
@@ -46,32 +78,67 @@ static void check(const void *given, struct mu_check *check)
   if (config->frontend_access == ACCESS_LOGIN)
     mu_check_warn(check, "frontend_access", "nothing logs pages in yet: every page is refused");
   if (config->ping_every >= config->silent_after)
-    mu_check_warn(check, "ping_every", "agents that send nothing between pings are cut off: silent_after is not longer");
+    mu_check_warn(check, "ping_every",
+                  "agents that send nothing between pings are cut off: silent_after is not longer");
 }
 
 static const char *const form_words[] = {"documented", "deployed", NULL};
 
 static const struct mu_option uplink_options[] = {
-    {.key = "url", .type = MU_OPT_STRING, .offset = offsetof(struct uplink_config, url), .flags = MU_OPT_REQUIRED,
-     .max = 2048, .help = "Where to report: \"ws://host:port/ws-report\" or \"wss://…\"."},
-    {.key = "server_id", .type = MU_OPT_STRING, .offset = offsetof(struct uplink_config, server_id),
-     .flags = MU_OPT_REQUIRED, .max = 128, .help = "The machine's id, as the server's configuration has it."},
-    {.key = "secret", .type = MU_OPT_STRING, .offset = offsetof(struct uplink_config, secret),
-     .flags = MU_OPT_REQUIRED | MU_OPT_SECRET, .max = 256, .help = "The secret that goes with it."},
-    {.key = "form", .type = MU_OPT_ENUM, .offset = offsetof(struct uplink_config, form), .preset = "\"documented\"",
-     .names = form_words, .help = "\"documented\" for Muster, \"deployed\" for a released dashboard (1.x)."},
-    {.key = "server_name", .type = MU_OPT_STRING, .offset = offsetof(struct uplink_config, server_name), .max = 128,
+    {.key = "url",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct uplink_config, url),
+     .flags = MU_OPT_REQUIRED,
+     .max = 2048,
+     .help = "Where to report: \"ws://host:port/ws-report\" or \"wss://…\"."},
+    {.key = "server_id",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct uplink_config, server_id),
+     .flags = MU_OPT_REQUIRED,
+     .max = 128,
+     .help = "The machine's id, as the server's configuration has it."},
+    {.key = "secret",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct uplink_config, secret),
+     .flags = MU_OPT_REQUIRED | MU_OPT_SECRET,
+     .max = 256,
+     .help = "The secret that goes with it."},
+    {.key = "form",
+     .type = MU_OPT_ENUM,
+     .offset = offsetof(struct uplink_config, form),
+     .preset = "\"documented\"",
+     .names = form_words,
+     .help = "\"documented\" for Muster, \"deployed\" for a released dashboard (1.x)."},
+    {.key = "server_name",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct uplink_config, server_name),
+     .max = 128,
      .help = "The machine's name; absent: its host name."},
-    {.key = "group", .type = MU_OPT_STRING, .offset = offsetof(struct uplink_config, group), .max = 128,
+    {.key = "group",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct uplink_config, group),
+     .max = 128,
      .help = "The group it is shown in."},
-    {.key = "country", .type = MU_OPT_STRING, .offset = offsetof(struct uplink_config, country), .max = 16,
+    {.key = "country",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct uplink_config, country),
+     .max = 16,
      .help = "Two letters, \"CN\"."},
-    {.key = "location", .type = MU_OPT_STRING, .offset = offsetof(struct uplink_config, location), .max = 128,
+    {.key = "location",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct uplink_config, location),
+     .max = 128,
      .help = "Where the machine is."},
-    {.key = "tls_ca_file", .type = MU_OPT_STRING, .offset = offsetof(struct uplink_config, tls_ca_file), .max = 4096,
+    {.key = "tls_ca_file",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct uplink_config, tls_ca_file),
+     .max = 4096,
      .help = "PEM file with the authorities that may sign the server's certificate; absent: the system's."},
-    {.key = "tls_insecure", .type = MU_OPT_BOOL, .offset = offsetof(struct uplink_config, tls_insecure),
-     .preset = "false", .help = "Accept any certificate. For development only."},
+    {.key = "tls_insecure",
+     .type = MU_OPT_BOOL,
+     .offset = offsetof(struct uplink_config, tls_insecure),
+     .preset = "false",
+     .help = "Accept any certificate. For development only."},
 };
 
 /* ---- forms ----------------------------------------------------------------------------------- */
@@ -100,7 +167,8 @@ static int render_documented(void *self, const struct mu_machine *machine, mu_te
                                    .country = machine->country,
                                    .location = machine->location,
                                    .ip = status->config->show_ip ? machine->ip : NULL};
-  *text = render_report(STATUS_DOCUMENTED, &card, metrics, machine->last_report_ms / 1000, STATUS_DOCUMENTED_LIMIT, NULL);
+  *text =
+      render_report(STATUS_DOCUMENTED, &card, metrics, machine->last_report_ms / 1000, STATUS_DOCUMENTED_LIMIT, NULL);
   return *text ? 0 : MU_ENOMEM;
 }
 
@@ -119,7 +187,9 @@ const struct mu_form_ops status_form_ops[STATUS_KINDS] = {
                            .name = "server_status.documented",
                            .to_metrics = documented_metrics,
                            .render = render_documented},
-    [STATUS_DEPLOYED] = {.size = sizeof(struct mu_form_ops), .name = "server_status.deployed", .to_metrics = deployed_metrics},
+    [STATUS_DEPLOYED] = {.size = sizeof(struct mu_form_ops),
+                         .name = "server_status.deployed",
+                         .to_metrics = deployed_metrics},
 };
 
 const struct mu_form_ops status_element_ops = {.size = sizeof(struct mu_form_ops),
@@ -252,7 +322,8 @@ static int reconfigure(void *self, const void *given)
 {
   struct status *status = self;
   const struct config *old = status->config, *new = given;
-  if (new->max_message != old->max_message || new->ping_every != old->ping_every || new->silent_after != old->silent_after)
+  if (new->max_message != old->max_message || new->ping_every != old->ping_every ||
+      new->silent_after != old->silent_after)
     mu_log(status->in, MU_LOG_WARN, "max_message, ping_every and silent_after are used from the next start on");
   bool rules = new->push != old->push || new->frontend_access != old->frontend_access ||
                !same_text(new->frontend_token, old->frontend_token);

@@ -13,7 +13,8 @@ enum { MOST_STEPS = 3, MOST_ROWS_WHEN_TIGHT = 16 };
 static struct json_object *find(struct json_object *metrics, const char *collector, const char *metric)
 {
   struct json_object *group = NULL, *value = NULL;
-  if (!metrics || !json_object_object_get_ex(metrics, collector, &group) || !json_object_is_type(group, json_type_object))
+  if (!metrics || !json_object_object_get_ex(metrics, collector, &group) ||
+      !json_object_is_type(group, json_type_object))
     return NULL;
   return json_object_object_get_ex(group, metric, &value) ? value : NULL;
 }
@@ -58,15 +59,32 @@ static void put_number(struct mu_buf *out, struct json_object *value, bool perce
   put_double(out, percent && number > 100 ? 100 : number);
 }
 
-static void put_text(struct mu_buf *out, struct json_object *value)
+/* A string that is at most `max` bytes long as written, cut at a character: what a reader would refuse is not sent. */
+static void put_cut(struct mu_buf *out, struct mu_str text, size_t max)
+{
+  size_t start = out->len;
+  for (;;) {
+    mu_buf_json_string(out, text);
+    size_t written = out->len - start;
+    if (out->failed || written <= max + 2)
+      return;
+    out->len = start;
+    size_t surplus = (written - max - 2 + 5) / 6; /* a byte is written as six at most */
+    text.len -= surplus < text.len ? surplus : text.len;
+    while (text.len > 0 && ((unsigned char)text.at[text.len] & 0xc0) == 0x80)
+      text.len--;
+  }
+}
+
+static void put_text(struct mu_buf *out, struct json_object *value, size_t max)
 {
   struct mu_str text = {"", 0};
   if (json_object_is_type(value, json_type_string))
     text = (struct mu_str){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
-  mu_buf_json_string(out, text);
+  put_cut(out, text, max);
 }
 
-static void put_value(struct mu_buf *out, struct json_object *value, enum wire_type type)
+static void put_value(struct mu_buf *out, struct json_object *value, enum wire_type type, size_t max)
 {
   switch (type) {
   case WIRE_UINT:
@@ -77,7 +95,7 @@ static void put_value(struct mu_buf *out, struct json_object *value, enum wire_t
     put_number(out, value, type == WIRE_PERCENT);
     break;
   case WIRE_TEXT:
-    put_text(out, value);
+    put_text(out, value, max);
     break;
   }
 }
@@ -89,7 +107,8 @@ static void put_section(struct mu_buf *out, const struct wire_form *form, const 
   const struct wire_section *section = wire_section(form, name);
   for (size_t i = 0; section && i < section->count; i++) {
     mu_buf_printf(out, "%s\"%s\":", comma || i > 0 ? "," : "", section->pairs[i].member);
-    put_value(out, find(metrics, section->collector, section->pairs[i].metric), section->pairs[i].type);
+    put_value(out, find(metrics, section->collector, section->pairs[i].metric), section->pairs[i].type,
+              STATUS_TEXT_MAX);
   }
 }
 
@@ -113,7 +132,7 @@ static void put_rows(struct mu_buf *out, const struct wire_form *form, struct js
       if (!there && form == &wire_forms[STATUS_DOCUMENTED] && j >= form->row_count - 2)
         continue;
       mu_buf_printf(out, "%s\"%s\":", j ? "," : "", pair->member);
-      put_value(out, value, pair->type);
+      put_value(out, value, pair->type, strcmp(pair->metric, "path") == 0 ? STATUS_PATH_MAX : STATUS_TEXT_MAX);
     }
     mu_buf_adds(out, "}");
   }
@@ -132,10 +151,10 @@ static void put_info(struct mu_buf *out, struct json_object *metrics)
     if (line.failed)
       out->failed = true;
     else
-      mu_buf_json_string(out, (struct mu_str){line.at, line.len});
+      put_cut(out, (struct mu_str){line.at, line.len}, STATUS_TEXT_MAX);
     mu_buf_free(&line);
   } else if (model)
-    mu_buf_json_string(out, mu_str(model));
+    put_cut(out, mu_str(model), STATUS_TEXT_MAX);
   mu_buf_adds(out, "]");
 }
 
@@ -193,7 +212,7 @@ static void put_tree(struct mu_buf *out, struct json_object *value)
     }
     mu_buf_adds(out, "}");
   } else if (json_object_is_type(value, json_type_string))
-    put_text(out, value);
+    put_text(out, value, SIZE_MAX - 2);
   else
     mu_buf_adds(out, json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
 }
@@ -294,8 +313,8 @@ static void put_deployed(struct mu_buf *out, const struct status_card *card, str
   put_string(out, ",\"loc\":", card->country);
 }
 
-mu_text *render_report(enum status_kind kind, const struct status_card *card, struct json_object *metrics, int64_t time_s,
-                       size_t limit, unsigned *left_out)
+mu_text *render_report(enum status_kind kind, const struct status_card *card, struct json_object *metrics,
+                       int64_t time_s, size_t limit, unsigned *left_out)
 {
   struct mu_buf out = MU_BUF_INIT;
   for (unsigned step = 0;; step++) {

@@ -106,7 +106,8 @@ int rest_statistics(void *self, mu_http *request)
   mu_buf_adds(&ids, "[");
   int result = status->machines->each(status->machines_self, NULL, NULL, add_statistics, &walk);
   mu_buf_adds(&ids, "]");
-  mu_buf_printf(&out, "{\"code\":200,\"message\":\"success\",\"data\":{\"configServersLen\":%zu,\"onlineIds\":", walk.configured);
+  mu_buf_printf(
+      &out, "{\"code\":200,\"message\":\"success\",\"data\":{\"configServersLen\":%zu,\"onlineIds\":", walk.configured);
   mu_buf_add(&out, ids.at, ids.len);
   mu_buf_printf(&out, ",\"reportMapLen\":%zu,\"sessionMapLen\":%zu}}", walk.reported, agents_public(status));
   result = result != 0 ? result : ids.failed ? MU_ENOMEM : 0;

@@ -30,10 +30,10 @@ struct status {
   void *machines_self;
   const mu_form *forms[STATUS_KINDS];
   const mu_form *element;
-  mu_map *agents; /* provider NUL owner NUL id → struct agent, those that are connected */
+  mu_map *agents;          /* provider NUL owner NUL id → struct agent, those that are connected */
   struct agent *undecided; /* an auth provider still thinks */
   mu_group *pages;
-  mu_map *watchers; /* ids of the pages' connections, to send them away when the rules change */
+  mu_map *watchers;  /* ids of the pages' connections, to send them away when the rules change */
   mu_timer *second;  /* builds snapshots while somebody watches */
   mu_timer *warning; /* once the listeners are open */
   mu_text *snapshot; /* the newest */

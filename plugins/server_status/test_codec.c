@@ -35,7 +35,8 @@ static char *slurp(const char *name, size_t *len)
 
 static struct status_codec codec;
 
-static int read_text(const char *text, enum status_kind hint, struct status_reading *reading, struct mu_json_error *error)
+static int read_text(const char *text, enum status_kind hint, struct status_reading *reading,
+                     struct mu_json_error *error)
 {
   return status_read(&codec, hint, text, strlen(text), reading, error);
 }
@@ -170,8 +171,8 @@ static void refuses_numbers(void)
 {
   static const struct {
     const char *path, *value;
-  } rows[] = {{"cpu.percent", "100.5"},    {"cpu.percent", "NaN"},        {"cpu.percent", "1e999"},
-              {"memory.total", "1.0"},     {"memory.total", "-5"},        {"memory.total", "99999999999999999999"},
+  } rows[] = {{"cpu.percent", "100.5"},       {"cpu.percent", "NaN"},      {"cpu.percent", "1e999"},
+              {"memory.total", "1.0"},        {"memory.total", "-5"},      {"memory.total", "99999999999999999999"},
               {"timestamp", "1699123456789"}, {"memory.used", "Infinity"}, {"disk[].free", "1e3"}};
   for (size_t i = 0; i < MU_COUNT(rows); i++) {
     char *text = with(sample, rows[i].path, rows[i].value);
@@ -234,8 +235,16 @@ static void checks_identity(void)
 
 static struct mu_machine machine_named(const char *name, const char *group, unsigned fixed)
 {
-  return (struct mu_machine){.size = sizeof(struct mu_machine), .provider = "p", .owner = "", .id = "web-1", .name = name,
-                             .group = group, .country = "US", .location = "", .ip = "", .fixed = fixed};
+  return (struct mu_machine){.size = sizeof(struct mu_machine),
+                             .provider = "p",
+                             .owner = "",
+                             .id = "web-1",
+                             .name = name,
+                             .group = group,
+                             .country = "US",
+                             .location = "",
+                             .ip = "",
+                             .fixed = fixed};
 }
 
 static void keeps_what_is_fixed(void)
@@ -265,7 +274,8 @@ static void keeps_what_is_fixed(void)
   kept = status_keep(&reading, mu_str(bare), &machine, false);
   CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
   CU_ASSERT_EQUAL(mu_json_scan(NULL, mu_text_data(kept), mu_text_len(kept), NULL, NULL), 0);
-  CU_ASSERT_PTR_NOT_NULL(strstr(mu_text_data(kept), "\"serverName\":\"A \\\"b\\\"\",\"group\":\"lab\",\"countryCode\":\"US\""));
+  CU_ASSERT_PTR_NOT_NULL(
+      strstr(mu_text_data(kept), "\"serverName\":\"A \\\"b\\\"\",\"group\":\"lab\",\"countryCode\":\"US\""));
   CU_ASSERT_PTR_NULL(strstr(mu_text_data(kept), "1.2.3.4"));
   mu_text_unref(kept);
 }
@@ -295,8 +305,16 @@ static void makes_the_recorded_element(void)
   char *text = slurp("agent-report.json", &len);
   char *push = slurp("frontend-push.json", &push_len);
   struct json_object *recorded = json_tokener_parse(push);
-  struct mu_machine machine = {.size = sizeof machine, .provider = "", .owner = "", .id = "beta-01", .name = "Beta",
-                               .group = "production", .country = "US", .location = "", .ip = "", .online = true,
+  struct mu_machine machine = {.size = sizeof machine,
+                               .provider = "",
+                               .owner = "",
+                               .id = "beta-01",
+                               .name = "Beta",
+                               .group = "production",
+                               .country = "US",
+                               .location = "",
+                               .ip = "",
+                               .online = true,
                                .last_report_ms = INT64_C(1795248712345)};
   struct json_object *metrics = metrics_of(STATUS_DEPLOYED, text);
   mu_text *element = render_element(&machine, metrics);
@@ -306,11 +324,23 @@ static void makes_the_recorded_element(void)
   names_of(made, &a);
   names_of(wanted, &b);
   CU_ASSERT_STRING_EQUAL(a.at, b.at);
-  static const char *const same[] = {"name", "group", "id", "lastReportTime", "platform", "loc", "isOnline", "SWAPPercent",
-                                     "hostInfo.cpuInfo", "hostInfo.RAMTotal", "hostInfo.diskTotal", "hostInfo.kernelArch",
-                                     "hostInfo.netInTransfer", "hostInfo.virtualizationSystem"};
+  static const char *const same[] = {"name",
+                                     "group",
+                                     "id",
+                                     "lastReportTime",
+                                     "platform",
+                                     "loc",
+                                     "isOnline",
+                                     "SWAPPercent",
+                                     "hostInfo.cpuInfo",
+                                     "hostInfo.RAMTotal",
+                                     "hostInfo.diskTotal",
+                                     "hostInfo.kernelArch",
+                                     "hostInfo.netInTransfer",
+                                     "hostInfo.virtualizationSystem"};
   for (size_t i = 0; i < MU_COUNT(same); i++)
-    CU_ASSERT_STRING_EQUAL(json_object_to_json_string(at(made, same[i])), json_object_to_json_string(at(wanted, same[i])));
+    CU_ASSERT_STRING_EQUAL(json_object_to_json_string(at(made, same[i])),
+                           json_object_to_json_string(at(wanted, same[i])));
   CU_ASSERT_PTR_NOT_NULL(strstr(mu_text_data(element), "\"cpuPercent\":7.0175438596431245,"));
   CU_ASSERT_PTR_NOT_NULL(strstr(mu_text_data(element), "\"uptime\":2573,"));
   json_object_put(made);
@@ -352,13 +382,27 @@ static void crosses_both_ways(void)
   CU_ASSERT_EQUAL(read_text(mu_text_data(text), STATUS_DOCUMENTED, &reading, &error), 0);
   CU_ASSERT_EQUAL(reading.kind, STATUS_DOCUMENTED);
   struct json_object *again = metrics_of(STATUS_DOCUMENTED, mu_text_data(text));
-  static const char *const kept[] = {"cpu.percent", "cpu.cores", "cpu.model", "cpu.load15", "memory.total", "memory.swap_total",
-                                     "disk.total", "disk.used", "disk.disks.1.path", "disk.disks.1.fstype", "network.rx_bytes",
-                                     "network.tx_speed", "system.kernel", "system.boot_time", "system.virtualization",
-                                     "system.platform_version", "system.uptime"};
+  static const char *const kept[] = {"cpu.percent",
+                                     "cpu.cores",
+                                     "cpu.model",
+                                     "cpu.load15",
+                                     "memory.total",
+                                     "memory.swap_total",
+                                     "disk.total",
+                                     "disk.used",
+                                     "disk.disks.1.path",
+                                     "disk.disks.1.fstype",
+                                     "network.rx_bytes",
+                                     "network.tx_speed",
+                                     "system.kernel",
+                                     "system.boot_time",
+                                     "system.virtualization",
+                                     "system.platform_version",
+                                     "system.uptime"};
   for (size_t i = 0; i < MU_COUNT(kept); i++) {
     CU_ASSERT_PTR_NOT_NULL(at(metrics, kept[i]));
-    CU_ASSERT_STRING_EQUAL(json_object_to_json_string(at(metrics, kept[i])), json_object_to_json_string(at(again, kept[i])));
+    CU_ASSERT_STRING_EQUAL(json_object_to_json_string(at(metrics, kept[i])),
+                           json_object_to_json_string(at(again, kept[i])));
   }
   json_object_put(again);
   json_object_put(metrics);
@@ -398,9 +442,10 @@ static void crosses_both_ways(void)
 /* Nothing measured, or nonsense: still what a released dashboard takes. */
 static void deployed_never_breaks_a_dashboard(void)
 {
-  struct json_object *odd = json_tokener_parse(
-      "{\"cpu\":{\"percent\":250,\"cores\":-3,\"model\":\"m\",\"load1\":-1},\"memory\":{\"total\":1.6,\"used\":-5,\"used_percent\":\"x\"},"
-      "\"disk\":{\"disks\":null},\"network\":{\"rx_bytes\":12.5,\"rx_speed\":1e300}}");
+  struct json_object *odd =
+      json_tokener_parse("{\"cpu\":{\"percent\":250,\"cores\":-3,\"model\":\"m\",\"load1\":-1},\"memory\":{\"total\":1."
+                         "6,\"used\":-5,\"used_percent\":\"x\"},"
+                         "\"disk\":{\"disks\":null},\"network\":{\"rx_bytes\":12.5,\"rx_speed\":1e300}}");
   json_object_object_add(json_object_object_get(odd, "memory"), "swap_used_percent", json_object_new_double(0.0 / 0.0));
   struct json_object *const inputs[] = {NULL, odd};
   for (size_t i = 0; i < MU_COUNT(inputs); i++) {
@@ -427,7 +472,8 @@ static void drop_ins(void)
   for (int kind = 0; kind < STATUS_KINDS; kind++) {
     mu_text *text = render_report((enum status_kind)kind, &card, metrics, 1, STATUS_DEPLOYED_LIMIT, NULL);
     struct json_object *again = metrics_of((enum status_kind)kind, mu_text_data(text));
-    CU_ASSERT_STRING_EQUAL(json_object_to_json_string(at(again, "ups")), json_object_to_json_string(at(metrics, "ups")));
+    CU_ASSERT_STRING_EQUAL(json_object_to_json_string(at(again, "ups")),
+                           json_object_to_json_string(at(metrics, "ups")));
     struct mu_machine machine = machine_named("n", "g", 0);
     mu_text *element = render_element(&machine, again);
     CU_ASSERT_PTR_NOT_NULL(strstr(mu_text_data(element), "\"ups\":{\"charge\":97.5,"));
@@ -439,7 +485,9 @@ static void drop_ins(void)
 
   /* The extra member does not overrule the form, and what has a wrong shape stays out. */
   char *text = malloc(sizeof sample + 256);
-  sprintf(text, "%.*s,\"metrics\":{\"cpu\":{\"percent\":1,\"load1\":2},\"Bad\":{\"a\":1},\"deep\":{\"a\":[[1]],\"b\":{\"c\":1},\"d\":1},\"flat\":3}}",
+  sprintf(text,
+          "%.*s,\"metrics\":{\"cpu\":{\"percent\":1,\"load1\":2},\"Bad\":{\"a\":1},\"deep\":{\"a\":[[1]],\"b\":{\"c\":"
+          "1},\"d\":1},\"flat\":3}}",
           (int)strlen(sample) - 1, sample);
   struct status_reading reading;
   CU_ASSERT_EQUAL(read_text(text, STATUS_DOCUMENTED, &reading, NULL), 0);
@@ -451,6 +499,25 @@ static void drop_ins(void)
   CU_ASSERT_PTR_NULL(at(metrics, "flat"));
   json_object_put(metrics);
   free(text);
+}
+
+/* A text that is longer as written than a server takes is cut, between characters. */
+static void cuts_long_texts(void)
+{
+  char model[1200] = "";
+  for (int i = 0; i < 150; i++)
+    strcat(model, "\xe4\xb8\xad\x01");
+  struct json_object *metrics = metrics_of(STATUS_DOCUMENTED, sample);
+  json_object_object_add(json_object_object_get(metrics, "cpu"), "model", json_object_new_string(model));
+  json_object_object_add(json_object_object_get(metrics, "system"), "kernel", json_object_new_string(model));
+  for (int kind = 0; kind < STATUS_KINDS; kind++) {
+    struct status_reading reading;
+    mu_text *text = render_report((enum status_kind)kind, &card, metrics, 1, STATUS_DOCUMENTED_LIMIT, NULL);
+    CU_ASSERT_EQUAL(read_text(mu_text_data(text), (enum status_kind)kind, &reading, NULL), 0);
+    CU_ASSERT_PTR_NULL(strstr(mu_text_data(text), "\xef\xbf\xbd"));
+    mu_text_unref(text);
+  }
+  json_object_put(metrics);
 }
 
 /* A released dashboard closes on more than 10 240 bytes: things are left out, the smallest loss first. */
@@ -499,6 +566,7 @@ static const struct unit_test tests[] = {
     {"from form to form", crosses_both_ways},
     {"nothing that breaks a dashboard", deployed_never_breaks_a_dashboard},
     {"drop-in metrics", drop_ins},
+    {"long texts", cuts_long_texts},
     {"the limit of a released dashboard", fits_the_limit},
     {"what pages say", understands_pages},
 };

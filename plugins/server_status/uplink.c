@@ -56,10 +56,12 @@ static void closed(void *self, int status, unsigned code, const char *reason, ui
   double seconds = (double)retry_ms / 1000;
   if (status == 401 || status == 403) {
     mu_count(uplink->refused, 1);
-    mu_log(uplink->in, MU_LOG_ERROR, "refused: unknown server id or wrong secret (id \"%s\", HTTP %d); next try in %.0f s",
+    mu_log(uplink->in, MU_LOG_ERROR,
+           "refused: unknown server id or wrong secret (id \"%s\", HTTP %d); next try in %.0f s",
            uplink->config->server_id, status, seconds);
   } else if (status)
-    mu_log(uplink->in, MU_LOG_WARN, "%s answered with HTTP %d; next try in %.0f s", uplink->config->url, status, seconds);
+    mu_log(uplink->in, MU_LOG_WARN, "%s answered with HTTP %d; next try in %.0f s", uplink->config->url, status,
+           seconds);
   else if (code == MU_CLOSE_REPLACED)
     mu_log(uplink->in, MU_LOG_ERROR, "another agent reports as \"%s\": this link was closed; next try in %.0f s",
            uplink->config->server_id, seconds);

@@ -62,13 +62,16 @@ static const struct wire_pair network[] = {{"netInSpeed", "rx_speed", WIRE_UINT}
                                            {"netOutSpeed", "tx_speed", WIRE_UINT},
                                            {"netInTransfer", "rx_bytes", WIRE_UINT},
                                            {"netOutTransfer", "tx_bytes", WIRE_UINT}};
-static const struct wire_pair partition[] = {{"mountPoint", "path", WIRE_TEXT}, {"fstype", "fstype", WIRE_TEXT},
-                                             {"total", "total", WIRE_UINT},     {"free", "free", WIRE_UINT},
-                                             {"used", "used", WIRE_UINT},       {"usedPercent", "used_percent", WIRE_PERCENT}};
+static const struct wire_pair partition[] = {
+    {"mountPoint", "path", WIRE_TEXT}, {"fstype", "fstype", WIRE_TEXT}, {"total", "total", WIRE_UINT},
+    {"free", "free", WIRE_UINT},       {"used", "used", WIRE_UINT},     {"usedPercent", "used_percent", WIRE_PERCENT}};
 static const struct wire_section deployed[] = {
-    {"hostInfo", "system", PAIRS(host)},           {"hostInfo.avgStat", "cpu", PAIRS(load)},
-    {"cpuInfo", "cpu", PAIRS(cpu)},                {"virtualMemoryInfo", "memory", PAIRS(memory)},
-    {"swapMemoryInfo", "memory", PAIRS(swap)},     {"diskInfo", "disk", PAIRS(disk)},
+    {"hostInfo", "system", PAIRS(host)},
+    {"hostInfo.avgStat", "cpu", PAIRS(load)},
+    {"cpuInfo", "cpu", PAIRS(cpu)},
+    {"virtualMemoryInfo", "memory", PAIRS(memory)},
+    {"swapMemoryInfo", "memory", PAIRS(swap)},
+    {"diskInfo", "disk", PAIRS(disk)},
     {"networkInfo", "network", PAIRS(network)},
 };
 
@@ -99,11 +102,16 @@ static const struct wire_pair element_system[] = {{"os", "os", WIRE_TEXT},
                                                   {"kernelArch", "arch", WIRE_TEXT}};
 /* In the order in which render_element() writes them. */
 static const struct wire_section element[] = {
-    {"uptime", "system", PAIRS(element_top)},     {"cpu", "cpu", PAIRS(element_cpu)},
-    {"memory", "memory", PAIRS(element_memory)},  {"disk", "disk", PAIRS(element_disk)},
-    {"speed", "network", PAIRS(element_speed)},   {"avgStat", "cpu", PAIRS(load)},
-    {"ram", "memory", PAIRS(element_ram)},        {"disks", "disk", PAIRS(element_disks)},
-    {"transfer", "network", PAIRS(element_transfer)}, {"system", "system", PAIRS(element_system)},
+    {"uptime", "system", PAIRS(element_top)},
+    {"cpu", "cpu", PAIRS(element_cpu)},
+    {"memory", "memory", PAIRS(element_memory)},
+    {"disk", "disk", PAIRS(element_disk)},
+    {"speed", "network", PAIRS(element_speed)},
+    {"avgStat", "cpu", PAIRS(load)},
+    {"ram", "memory", PAIRS(element_ram)},
+    {"disks", "disk", PAIRS(element_disks)},
+    {"transfer", "network", PAIRS(element_transfer)},
+    {"system", "system", PAIRS(element_system)},
 };
 const struct wire_form wire_element = {PAIRS(element), PAIRS(partition), true};
 
