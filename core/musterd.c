@@ -97,6 +97,7 @@ int main(int argc, char **argv)
       MUI_COMMON_OPTIONS,
   };
   static const char *const appending[] = {"listen", "plugins", "plugin_dirs", NULL};
+  static const char *const foreign[] = {"collectors", "uplinks", "adaptive", "root", NULL};
   static const struct mui_entries entries[] = {{MU_SERVER, "plugins", offsetof(struct config, plugins)}};
   const struct mui_program program = {
       .name = "musterd",
@@ -106,6 +107,7 @@ int main(int argc, char **argv)
       .options = MU_OPTIONS(options),
       .config_size = sizeof(struct config),
       .appending = appending,
+      .foreign = foreign,
       .entries = entries,
       .entries_count = MU_COUNT(entries),
       .serves = true,

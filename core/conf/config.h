@@ -35,10 +35,12 @@ typedef struct mui_setting mui_setting; /* a node of the file, borrowed from its
 
 /*
  * Reads `path` and then the .conf files of conf.d beside it (sorted). The names in `appending` (ended by NULL)
- * append across files, any other top-level name set twice is an error naming both places.
+ * append across files, any other top-level name set twice is an error naming both places. The names in `foreign` (NULL:
+ * none) belong to another program that shares the folder: conf.d may have them, and they are passed over there.
  * NULL only when nothing could be parsed; problems tell why.
  */
-MUI_API mui_config *mui_config_load(const char *path, const char *const *appending, struct mui_problems *problems);
+MUI_API mui_config *mui_config_load(const char *path, const char *const *appending, const char *const *foreign,
+                                    struct mui_problems *problems);
 /* The same from memory, as if it were the file `name`; @include is refused. NULL when it could not be parsed. */
 MUI_API mui_config *mui_config_load_text(const char *name, const char *text, size_t len, struct mui_problems *problems);
 /*

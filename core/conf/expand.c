@@ -181,7 +181,9 @@ static void name(struct expander *e, struct cursor *c, size_t len)
   const struct mui_source *source;
   unsigned line;
   mui_expanded_place(e->to, (unsigned)before, &source, &line);
-  bool appends = e->depth == 0 && source != c->source && mui_word_in(word, e->config->appending);
+  const struct mui_config *config = e->config;
+  bool appends = e->depth == 0 && source != c->source &&
+                 (mui_word_in(word, config->appending) || (config->drop_in && mui_word_in(word, config->foreign)));
   if (!appends)
     mui_problem(e->config->problems, false, c->source->path, c->line, "'%s' is already set at %s:%u", word,
                 source->path, line);

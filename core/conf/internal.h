@@ -54,9 +54,11 @@ struct mui_config {
   struct mui_source *sources;
   char *folder;
   const char *const *appending;
+  const char *const *foreign;
   struct mui_problems *problems; /* while loading */
   bool memory;                   /* from memory: no includes */
   bool sample;
+  bool drop_in; /* a file of conf.d is being read */
 };
 
 /* A stretch of the expanded text that comes from one file. */

@@ -148,7 +148,8 @@ static void merge(struct loading *l, struct mui_setting *setting)
     if (strcmp(root->items[i].name, setting->name) == 0)
       before = &root->items[i];
   struct mui_problems *problems = l->config->problems;
-  if (l->failed) {
+  bool foreign = l->config->drop_in && setting->name && mui_word_in(setting->name, l->config->foreign);
+  if (l->failed || foreign) {
     mui_setting_fini(setting);
   } else if (!before) {
     if (!move_items(root, setting, 1)) {
@@ -343,6 +344,7 @@ static mui_config *config_done(mui_config *config, bool parsed)
 {
   config->problems = NULL;
   config->appending = NULL;
+  config->foreign = NULL;
   if (!parsed) {
     mui_config_free(config);
     return NULL;
@@ -354,13 +356,17 @@ static mui_config *config_done(mui_config *config, bool parsed)
   return config;
 }
 
-mui_config *mui_config_load(const char *path, const char *const *appending, struct mui_problems *problems)
+mui_config *mui_config_load(const char *path, const char *const *appending, const char *const *foreign,
+                            struct mui_problems *problems)
 {
   mui_config *config = config_new(path, appending, problems);
   if (!config)
     return NULL;
+  config->foreign = foreign;
   bool parsed = load_file(config, path);
+  config->drop_in = true;
   load_drop_ins(config);
+  config->drop_in = false;
   return config_done(config, parsed);
 }
 

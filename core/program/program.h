@@ -99,6 +99,7 @@ struct mui_program {
   struct mu_options options; /* of the whole file */
   size_t config_size;
   const char *const *appending; /* top-level names that append across files, ended by NULL */
+  const char *const *foreign;   /* the other program's top-level names, passed over in a conf.d that both share; likewise */
   const struct mui_entries *entries; /* in the order of starting, as far as needs leave it open */
   size_t entries_count;
   const struct mui_flag *flags;

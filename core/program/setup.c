@@ -105,7 +105,7 @@ struct mui_setup *mui_setup_load(const struct mui_program *program, const char *
   struct mui_setup *setup = calloc(1, sizeof(*setup));
   if (!setup)
     goto no_memory;
-  setup->file = mui_config_load(path, program->appending, problems);
+  setup->file = mui_config_load(path, program->appending, program->foreign, problems);
   if (!setup->file) {
     mui_setup_free(program, setup);
     return NULL;

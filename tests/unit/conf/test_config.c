@@ -3,10 +3,11 @@
 #include "folder.h"
 
 static const char *const appending[] = {"plugins", "dirs", NULL};
+static const char *const foreign[] = {"collectors", "root", NULL};
 
 static mui_config *load(struct mui_problems *problems)
 {
-  return mui_config_load(folder_path("main.conf"), appending, problems);
+  return mui_config_load(folder_path("main.conf"), appending, foreign, problems);
 }
 
 /* One broken file: exactly one error, with this line and these words. */
@@ -155,6 +156,29 @@ static void test_drop_ins(void)
   path = mui_config_path(config, "/lib");
   CU_ASSERT_STRING_EQUAL(path, "/lib");
   free(path);
+  mui_config_free(config);
+  folder_remove();
+}
+
+/* Two programs that share a folder: conf.d may name what is the other's, the main file may not. */
+static void test_foreign(void)
+{
+  struct mui_problems problems = {0};
+  folder_make();
+  mkdir(folder_path("conf.d"), 0700);
+  folder_write("main.conf", "node = \"n\";\nroot = \"kept\";\n");
+  folder_write("conf.d/a.conf", "collectors = ( { name = \"cpu\"; } );\nplugins = ( { name = \"one\"; } );\n"
+                                "@include \"more\"\n");
+  folder_write("conf.d/more", "collectors = ( { name = \"disk\"; } );\nroot = \"not ours\";\n");
+  folder_write("conf.d/b.conf", "root = 3;\nroots = 3;\n");
+  mui_config *config = load(&problems);
+  ASSERT_NO_PROBLEM(&problems);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(config);
+  const mui_setting *root = mui_config_root(config);
+  CU_ASSERT_EQUAL(count(root), 4); /* node, root, plugins, roots */
+  CU_ASSERT_STRING_EQUAL(mui_setting_string(find(root, "root")), "kept");
+  CU_ASSERT_PTR_NOT_NULL(find(root, "roots"));
+  CU_ASSERT_EQUAL(count(find(root, "plugins")), 1);
   mui_config_free(config);
   folder_remove();
 }
@@ -335,6 +359,7 @@ static const struct unit_test tests[] = {
     {"broken texts: file, line, cause", test_broken_texts},
     {"bad files", test_bad_files},
     {"conf.d appends", test_drop_ins},
+    {"conf.d: names of the other program", test_foreign},
     {"conf.d: duplicates and broken ones", test_drop_in_errors},
     {"includes", test_includes},
     {"include bombs", test_include_bombs},

@@ -299,7 +299,7 @@ static void test_absent_group(void)
 static struct everything *read_file(const char *text, mode_t mode, mui_config **config, struct mui_problems *problems)
 {
   folder_write_bytes("main.conf", text, strlen(text), mode);
-  *config = mui_config_load(folder_path("main.conf"), NULL, problems);
+  *config = mui_config_load(folder_path("main.conf"), NULL, NULL, problems);
   CU_ASSERT_PTR_NOT_NULL_FATAL(*config);
   struct everything *all = mui_options_read(mui_config_root(*config), NULL, &options, sizeof(*all), problems);
   CU_ASSERT_PTR_NOT_NULL_FATAL(all);

@@ -150,7 +150,7 @@ static void test_samples(void)
   ASSERT_NO_PROBLEM(&problems);
   mui_config_free(config);
 
-  config = mui_config_load(folder_path("x.conf"), NULL, &problems); /* where what is commented out is not there */
+  config = mui_config_load(folder_path("x.conf"), NULL, NULL, &problems); /* where what is commented out is not there */
   CU_ASSERT_EQUAL(mui_options_sample_check(mui_config_root(config), &options, &problems), MU_ECONF);
   ASSERT_ERROR(&problems, "x.conf", 0, "the sample does not show 'ratio'");
   ASSERT_ERROR(&problems, "x.conf", 0, "the sample does not show 'group'");
