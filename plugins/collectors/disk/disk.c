@@ -189,21 +189,27 @@ struct rate {
   bool known;
 };
 
-/* Takes one line of /proc/diskstats in, for the disk that it belongs to. */
+/* Whether a line of /proc/diskstats is the disk's. btrfs has a number of its own (0:N): there the name of its device tells. */
+static bool owns(const struct disk *disk, unsigned long major, unsigned long minor, const char *name, size_t len)
+{
+  if (disk->pooled)
+    return false;
+  return disk->major != 0 ? disk->major == major && disk->minor == minor
+                          : len > 0 && strlen(disk->link) == len && memcmp(disk->link, name, len) == 0;
+}
+
+/* Takes one line in, for the disk that it belongs to: "major minor name reads merges sectors ms writes merges sectors ms …". */
 static void take_line(struct state *state, const char *line, double seconds, struct rate *rates, bool *found)
 {
-  unsigned major, minor;
-  char name[64];
-  unsigned long long reads, read_merges, read_sectors, read_ms, writes, write_merges, write_sectors;
-  if (sscanf(line, " %u %u %63s %llu %llu %llu %llu %llu %llu %llu", &major, &minor, name, &reads, &read_merges,
-             &read_sectors, &read_ms, &writes, &write_merges, &write_sectors) != 10)
-    return;
+  char *at;
+  unsigned long major = strtoul(line, &at, 10), minor = strtoul(at, &at, 10);
+  const char *name = at + strspn(at, " ");
+  size_t len = strcspn(name, " \n");
   for (size_t i = 0; i < state->disks.count; i++) {
     struct disk *disk = &state->disks.list[i];
-    /* btrfs has a number of its own (0:N): there the name of its device tells. */
-    bool own = disk->major != 0 ? disk->major == major && disk->minor == minor
-                                : disk->link[0] && strcmp(disk->link, name) == 0;
-    if (!own || disk->pooled)
+    unsigned long long read_sectors, write_sectors;
+    if (!owns(disk, major, minor, name, len) ||
+        sscanf(name + len, "%*u %*u %llu %*u %*u %*u %llu", &read_sectors, &write_sectors) != 2)
       continue;
     uint64_t read = times(read_sectors, SECTOR), written = times(write_sectors, SECTOR);
     if (disk->counted && seconds > 0) {
