@@ -3,7 +3,8 @@
  * The load generator. It reads the server's CPU time from /proc/PID/schedstat itself, at the two ends of the measured
  * span, and prints one JSON line.
  *
- *   bench_load ingest  PORT PID conns=1000 seconds=5 [rate=1000]   without rate: closed loop (a ping behind each report)
+ *   bench_load ingest  PORT PID conns=1000 seconds=5 [rate=1000]   without rate: closed loop, in rounds of
+ *                                                                  one report per agent; a ping behind every 50th ends a round
  *   bench_load fanout  PORT PID subs=100 burst=1 rounds=500 [gap_ms=0]
  *   bench_load hold    PORT PID conns=10000 seconds=10 [storm=5000]
  * Common: report=/ws-report page=/ws-frontend secret=…
@@ -112,7 +113,9 @@ static void sort_latencies(void)
 
 /* ---- ingest ---- */
 
-static uint8_t (*frames)[2200]; /* one per link: report, and in closed loop a ping behind it */
+enum { PING_EVERY = 50 };
+
+static uint8_t (*frames)[2200]; /* one per link: a report, and in closed loop a ping behind some */
 static size_t *frame_lens;
 static struct link *first_link;
 static bool measuring;
@@ -128,11 +131,9 @@ static void send_report(struct link *link)
 static void on_pong(struct links *links, struct link *link)
 {
   (void)links;
-  if (!measuring)
-    return;
   answered++;
-  keep(now_ns() - link->sent_ns);
-  send_report(link);
+  if (measuring)
+    keep(now_ns() - link->sent_ns);
 }
 
 static void make_frames(size_t count, bool ping)
@@ -143,7 +144,7 @@ static void make_frames(size_t count, bool ping)
     exit(1);
   for (size_t i = 0; i < count; i++) {
     frame_lens[i] = report_frame(frames[i], i);
-    if (ping)
+    if (ping && (i % PING_EVERY == PING_EVERY - 1 || i + 1 == count))
       frame_lens[i] += frame(frames[i] + frame_lens[i], 9, "", 0);
   }
 }
@@ -163,39 +164,33 @@ static int ingest(void)
   links_open(&links, target, opt.report, opt.conns, 64, agent_headers);
   require_open(&links, opt.conns, "agents");
   first_link = links.list;
-  measuring = true;
-  uint64_t sent = 0;
-  if (opt.rate == 0)
-    for (size_t i = 0; i < opt.conns; i++)
-      send_report(&links.list[i]);
+  uint64_t sent = 0, pings = (opt.conns + PING_EVERY - 1) / PING_EVERY;
   /* The first half second warms up. */
   int64_t begin = now_ns() + 500000000, end = begin + (int64_t)(opt.seconds * 1e9), due = now_ns();
   double cpu = 0;
   uint64_t counted = 0;
-  bool warm = false;
   for (size_t next = 0; now_ns() < end;) {
-    if (!warm && now_ns() >= begin) {
-      warm = true;
+    if (!measuring && now_ns() >= begin) {
+      measuring = true;
       cpu = server_cpu_us();
-      counted = opt.rate == 0 ? answered : sent;
-      latency_count = 0;
+      counted = sent;
       begin = now_ns();
     }
     if (opt.rate > 0) {
-      while (due <= now_ns()) {
+      for (; due <= now_ns(); due += (int64_t)(1e9 / opt.rate), sent++, next = (next + 1) % opt.conns)
         send_report(&links.list[next]);
-        next = (next + 1) % opt.conns;
-        sent++;
-        due += (int64_t)(1e9 / opt.rate);
-      }
       links_turn(&links, 1);
-    } else {
-      links_turn(&links, 10);
+      continue;
     }
+    uint64_t want = answered + pings;
+    for (size_t i = 0; i < opt.conns; i++, sent++)
+      send_report(&links.list[i]);
+    while (answered < want && now_ns() < end + 5000000000)
+      links_turn(&links, 10);
   }
   cpu = server_cpu_us() - cpu;
   double seconds = (double)(now_ns() - begin) / 1e9;
-  counted = (opt.rate == 0 ? answered : sent) - counted;
+  counted = sent - counted;
   measuring = false;
   require_open(&links, opt.conns, "agents (at the end)");
   sort_latencies();

@@ -28,7 +28,9 @@ class Server:
 
     def __enter__(self):
         self.port = free_port()
-        self.process = subprocess.Popen(pinned(0, *self.make(self.port)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Debian keeps its Node libraries where only Debian's own node looks by itself.
+        environment = {**os.environ, "NODE_PATH": "/usr/share/nodejs"}
+        self.process = subprocess.Popen(pinned(0, *self.make(self.port)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         for _ in range(100):
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
