@@ -13,7 +13,7 @@ enum adaptive { ADAPTIVE_DOCUMENTED, ADAPTIVE_DEPLOYED, ADAPTIVE_OFF };
 #define ADAPT_INTERVAL_MAX 30.0
 
 struct adapt {
-  double factor; /* of all intervals; start with 1 */
+  double factor;      /* of all intervals; start with 1 */
   unsigned high, low; /* how many times running the load was so */
 };
 

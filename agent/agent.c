@@ -12,11 +12,19 @@ static const char *const adaptive_words[] = {"documented", "deployed", "off", NU
 
 static const struct mu_option options[] = {
     MUI_COMMON_OPTIONS,
-    {.key = "root", .type = MU_OPT_STRING, .offset = offsetof(struct mui_common, root), .preset = "\"\"",
-     .help = "Folder above the /proc, /sys and /etc that are read; for recorded machines and for a host's, seen in a container"},
-    {.key = "adaptive", .type = MU_OPT_ENUM, .offset = offsetof(struct agent_config, adaptive), .names = adaptive_words,
+    {.key = "root",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct mui_common, root),
+     .preset = "\"\"",
+     .help = "Folder above the /proc, /sys and /etc that are read; for recorded machines and for a host's, seen in a "
+             "container"},
+    {.key = "adaptive",
+     .type = MU_OPT_ENUM,
+     .offset = offsetof(struct agent_config, adaptive),
+     .names = adaptive_words,
      .preset = "\"documented\"",
-     .help = "Whether load lengthens and idleness shortens all intervals, by one factor: 2 to 30 s where 5 s are configured"},
+     .help = "Whether load lengthens and idleness shortens all intervals, by one factor: 2 to 30 s where 5 s are "
+             "configured"},
     MUI_ENTRIES("collectors", struct agent_config, collectors, mui_collector_table, "What is measured"),
     MUI_ENTRIES("uplinks", struct agent_config, uplinks, mui_item_table, "Where reports go"),
 };
@@ -200,7 +208,8 @@ static void list(struct mui_app *app)
   printf("uplinks configured:\n");
   items = config->uplinks.items;
   for (size_t i = 0; i < config->uplinks.count; i++)
-    printf("  %-16s %-16s not started by --list\n", items[i].instance ? items[i].instance : items[i].name, items[i].name);
+    printf("  %-16s %-16s not started by --list\n", items[i].instance ? items[i].instance : items[i].name,
+           items[i].name);
   fflush(stdout);
   mui_problems_print(&problems, stderr);
   mui_problems_free(&problems);
@@ -210,8 +219,10 @@ static void list(struct mui_app *app)
 
 static const struct mui_flag flags[] = {
     {.name = "once", .help = "Print one report as JSON and end", .kinds = 1u << MU_COLLECTOR, .run = once},
-    {.name = "list", .help = "List the plugins found and the collectors and uplinks configured",
-     .kinds = 1u << MU_COLLECTOR, .run = list},
+    {.name = "list",
+     .help = "List the plugins found and the collectors and uplinks configured",
+     .kinds = 1u << MU_COLLECTOR,
+     .run = list},
 };
 
 static const struct mui_program program = {
@@ -235,4 +246,7 @@ static const struct mui_program program = {
     .end = end,
 };
 
-int main(int argc, char **argv) { return mui_program_main(&program, argc, argv); }
+int main(int argc, char **argv)
+{
+  return mui_program_main(&program, argc, argv);
+}

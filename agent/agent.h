@@ -11,7 +11,7 @@ struct json_object;
 
 /* The options of the file. */
 struct agent_config {
-  struct mui_common common; /* first */
+  struct mui_common common;  /* first */
   struct mu_list collectors; /* struct mui_item */
   struct mu_list uplinks;
   int adaptive; /* enum adaptive */
@@ -24,9 +24,9 @@ struct uplink {
 };
 
 enum phase {
-  PHASE_IDLE,    /* not begun, or at the end */
-  PHASE_FIRST,   /* the first samples are out */
-  PHASE_SECOND,  /* rates need two: once more, soon */
+  PHASE_IDLE,   /* not begun, or at the end */
+  PHASE_FIRST,  /* the first samples are out */
+  PHASE_SECOND, /* rates need two: once more, soon */
   PHASE_RUNNING,
 };
 

@@ -81,10 +81,18 @@ int call_start(void *context, struct slot *slot)
   struct call *call = calloc(1, sizeof(*call));
   if (!call)
     return MU_ENOMEM;
-  *call = (struct call){.agent = agent, .slot = slot, .ops = loaded->component->ops, .self = loaded->self,
+  *call = (struct call){.agent = agent,
+                        .slot = slot,
+                        .ops = loaded->component->ops,
+                        .self = loaded->self,
                         .sample = mui_sample_new(agent->app->runtime.root, mu_mono_ns())};
-  struct mu_job job = {.size = sizeof(job), .work = work, .done = done, .late = late, .context = call,
-                       .deadline_ms = (uint64_t)(slot->deadline_s * 1000), .what = "collect"};
+  struct mu_job job = {.size = sizeof(job),
+                       .work = work,
+                       .done = done,
+                       .late = late,
+                       .context = call,
+                       .deadline_ms = (uint64_t)(slot->deadline_s * 1000),
+                       .what = "collect"};
   int error = call->sample ? mu_work(slot->in, &job) : MU_ENOMEM;
   if (error) {
     call_free(call);

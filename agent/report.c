@@ -95,14 +95,15 @@ static struct json_object *metrics(const struct agent *agent)
 static int print(const struct agent *agent, int64_t time_ms, struct json_object *all)
 {
   MU_AUTO_JSON struct json_object *top = json_object_new_object();
-  if (!top || put(top, "time", seconds(time_ms)) || put(top, "node", json_object_new_string(agent->app->runtime.node))) {
+  if (!top || put(top, "time", seconds(time_ms)) ||
+      put(top, "node", json_object_new_string(agent->app->runtime.node))) {
     json_object_put(all);
     return MU_ENOMEM;
   }
   if (put(top, "metrics", all))
     return MU_ENOMEM;
-  const char *text = json_object_to_json_string_ext(
-      top, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+  const char *text = json_object_to_json_string_ext(top, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                             JSON_C_TO_STRING_NOSLASHESCAPE);
   return text && puts(text) >= 0 && fflush(stdout) == 0 ? 0 : MU_EIO;
 }
 
@@ -123,7 +124,8 @@ void report_make(struct agent *agent)
     mu_log_limited(core, MU_LOG_ERROR, "report", "report: %s", mu_strerror(MU_ENOMEM));
     return;
   }
-  struct mu_report report = {.size = sizeof(report), .boot = agent->boot, .seq = ++agent->seq, .time_ms = now, .metrics = all};
+  struct mu_report report = {
+      .size = sizeof(report), .boot = agent->boot, .seq = ++agent->seq, .time_ms = now, .metrics = all};
   for (const struct uplink *uplink = agent->uplinks, *next; uplink; uplink = next) {
     next = uplink->next;
     const struct mui_loaded *loaded = uplink->loaded;

@@ -25,7 +25,11 @@ struct slot *schedule_add(struct schedule *schedule, mu_instance *in, const char
   struct slot *slot = calloc(1, sizeof(*slot));
   if (!slot)
     return NULL;
-  *slot = (struct slot){.in = in, .name = name, .owner = owner, .interval_s = interval_s, .deadline_s = deadline_s,
+  *slot = (struct slot){.in = in,
+                        .name = name,
+                        .owner = owner,
+                        .interval_s = interval_s,
+                        .deadline_s = deadline_s,
                         .due_ns = mu_mono_ns()};
   struct slot **last = &schedule->slots;
   while (*last)
@@ -89,7 +93,10 @@ static void next_due(const struct schedule *schedule, struct slot *slot, int64_t
 }
 
 /* Whether the count is a power of two: said at the first, second, fourth, eighth time. */
-static bool worth_saying(unsigned count) { return (count & (count - 1)) == 0; }
+static bool worth_saying(unsigned count)
+{
+  return (count & (count - 1)) == 0;
+}
 
 static void failed(struct schedule *schedule, struct slot *slot, const char *why)
 {
@@ -153,7 +160,8 @@ void schedule_overdue(struct schedule *schedule, struct slot *slot)
   slot->awaited = false;
   slot->quiet_ns = (int64_t)(slot->deadline_s * SECOND_NS);
   slot->warn_ns = now + slot->quiet_ns;
-  mu_log(slot->in, MU_LOG_WARN, "collect has not come back within %.1f s: not called again until it has", slot->deadline_s);
+  mu_log(slot->in, MU_LOG_WARN, "collect has not come back within %.1f s: not called again until it has",
+         slot->deadline_s);
 }
 
 void schedule_late(struct schedule *schedule, struct slot *slot)

@@ -24,11 +24,11 @@ struct slot {
   double deadline_s;
   int64_t begun_ns; /* of the newest call; 0: never called */
   int64_t due_ns;
-  bool out;         /* a call has not come back */
-  bool stuck;       /* and its deadline has passed */
-  bool awaited;     /* the next report waits for it */
-  unsigned failed;  /* calls in a row */
-  int64_t warn_ns;  /* stuck: when it is said again, and how long it is quiet then */
+  bool out;        /* a call has not come back */
+  bool stuck;      /* and its deadline has passed */
+  bool awaited;    /* the next report waits for it */
+  unsigned failed; /* calls in a row */
+  int64_t warn_ns; /* stuck: when it is said again, and how long it is quiet then */
   int64_t quiet_ns;
   struct json_object *good;
 };

@@ -124,8 +124,7 @@ static inline void rig_open(struct rig *rig, const char *fixture)
   rig->in = mui_instance_new(&rig->runtime, muster_plugin.name, muster_plugin.name);
   CU_ASSERT_PTR_NOT_NULL_FATAL(rig->in);
   struct mui_problems problems = {0};
-  rig->config =
-      mui_options_read(NULL, NULL, &rig->component->options, rig->component->config_size, &problems);
+  rig->config = mui_options_read(NULL, NULL, &rig->component->options, rig->component->config_size, &problems);
   CU_ASSERT_PTR_NOT_NULL_FATAL(rig->config);
   CU_ASSERT_EQUAL(problems.errors, 0);
   mui_problems_free(&problems);

@@ -238,7 +238,10 @@ static int collect(void *self, mu_sample *sample)
 }
 
 static const struct mu_option options[] = {
-    {.key = "per_core", .type = MU_OPT_BOOL, .offset = offsetof(struct config, per_core), .preset = "true",
+    {.key = "per_core",
+     .type = MU_OPT_BOOL,
+     .offset = offsetof(struct config, per_core),
+     .preset = "true",
      .help = "Report the busy share of each core too"},
 };
 

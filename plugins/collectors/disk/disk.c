@@ -33,7 +33,10 @@ struct room {
   uint64_t total, used, free;
 };
 
-void disk_set_statvfs(void *self, disk_statvfs_fn fn) { ((struct state *)self)->statvfs = fn; }
+void disk_set_statvfs(void *self, disk_statvfs_fn fn)
+{
+  ((struct state *)self)->statvfs = fn;
+}
 
 static void fini(void *self)
 {
@@ -285,13 +288,25 @@ static int collect(void *self, mu_sample *sample)
 }
 
 static const struct mu_option options[] = {
-    {.key = "include", .type = MU_OPT_STRINGS, .offset = offsetof(struct disk_config, include), .max = 64,
+    {.key = "include",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct disk_config, include),
+     .max = 64,
      .help = "Patterns of mount points to report, as of a shell (* matches / too); empty: all"},
-    {.key = "exclude", .type = MU_OPT_STRINGS, .offset = offsetof(struct disk_config, exclude), .max = 64,
+    {.key = "exclude",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct disk_config, exclude),
+     .max = 64,
      .help = "Patterns of mount points to leave out"},
-    {.key = "include_types", .type = MU_OPT_STRINGS, .offset = offsetof(struct disk_config, include_types), .max = 64,
+    {.key = "include_types",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct disk_config, include_types),
+     .max = 64,
      .help = "Patterns of file system types that count besides the physical ones and zfs: \"nfs*\", \"overlay\""},
-    {.key = "exclude_types", .type = MU_OPT_STRINGS, .offset = offsetof(struct disk_config, exclude_types), .max = 64,
+    {.key = "exclude_types",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct disk_config, exclude_types),
+     .max = 64,
      .preset = "[ \"squashfs\", \"iso9660\", \"udf\", \"erofs\" ]",
      .help = "Patterns of file system types to leave out: those that are always full"},
 };

@@ -125,11 +125,10 @@ static struct disk *find(struct disks *disks, const struct disk *new)
 {
   for (size_t i = 0; i < disks->count; i++) {
     struct disk *disk = &disks->list[i];
-    bool same = disk->pooled || new->pooled
-                    ? disk->pooled && new->pooled && strcmp(disk->device, new->device) == 0
-                    : disk->major == new->major && disk->minor == new->minor;
+    bool same = disk->pooled || new->pooled ? disk->pooled &&new->pooled &&strcmp(disk->device, new->device) == 0
+                                            : disk->major == new->major && disk->minor == new->minor;
     /* Two numbers may be one device all the same: some btrfs give every subvolume its own. */
-    if (same || (!new->pooled && new->device[0] == '/' && strcmp(disk->device, new->device) == 0 &&
+    if (same || (!new->pooled &&new->device[0] == '/' && strcmp(disk->device, new->device) == 0 &&
                  strcmp(disk->fstype, new->fstype) == 0))
       return disk;
   }
@@ -184,10 +183,14 @@ static int merge(struct disks *disks, struct disk *new)
   return error;
 }
 
-static int add(struct disks *disks, const struct mount *mount, const char *filesystems, const struct disk_config *config)
+static int add(struct disks *disks, const struct mount *mount, const char *filesystems,
+               const struct disk_config *config)
 {
-  struct disk new = {.major = mount->major, .minor = mount->minor, .path = unescape(mount->point),
-                     .device = unescape(mount->source), .fstype = unescape(mount->type),
+  struct disk new = {.major = mount->major,
+                     .minor = mount->minor,
+                     .path = unescape(mount->point),
+                     .device = unescape(mount->source),
+                     .fstype = unescape(mount->type),
                      .whole = mount->root.len == 1 && mount->root.at[0] == '/'};
   bool wanted = false;
   if (!new.path || !new.device || !new.fstype) {

@@ -21,8 +21,8 @@ struct disk {
   char *device; /* as mountinfo names it; the pool of a zfs */
   char *fstype;
   unsigned major, minor;
-  bool whole;  /* `path` shows the file system's root, not a bind mount or a subvolume */
-  bool pooled; /* zfs: further data sets add what they use */
+  bool whole;      /* `path` shows the file system's root, not a bind mount or a subvolume */
+  bool pooled;     /* zfs: further data sets add what they use */
   char **datasets; /* mount points of a pool's data sets, `path` among them */
   size_t datasets_count;
   /* Kept by disk.c over the samples. */

@@ -30,8 +30,11 @@ static int fake_statvfs(const char *path, struct statvfs *fs)
   memset(fs, 0, sizeof(*fs));
   for (size_t i = 0; i < MU_COUNT(sizes); i++)
     if (strcmp(path, sizes[i].path) == 0) {
-      *fs = (struct statvfs){.f_bsize = 4096, .f_frsize = 1024 * 1024, .f_blocks = sizes[i].blocks,
-                             .f_bfree = sizes[i].free, .f_bavail = sizes[i].available};
+      *fs = (struct statvfs){.f_bsize = 4096,
+                             .f_frsize = 1024 * 1024,
+                             .f_blocks = sizes[i].blocks,
+                             .f_bfree = sizes[i].free,
+                             .f_bavail = sizes[i].available};
       return 0;
     }
   errno = EIO;
@@ -111,9 +114,9 @@ static void rates(void)
   start(&rig);
   CU_ASSERT_EQUAL(rig_collect(&rig, 0), 0);
   rig_put(&rig, "/proc/diskstats",
-          "   8       2 sda2 50 0 20010 1 50 1 40100 1 0 1 1\n"      /* by number */
-          " 259       1 nvme0n1p1 1 0 1002 1 1 1 2004 1 0 1 1\n"     /* btrfs: by name */
-          " 253       0 dm-0 1 0 10 1 1 1 4040 1 0 1 1\n");         /* went back */
+          "   8       2 sda2 50 0 20010 1 50 1 40100 1 0 1 1\n"  /* by number */
+          " 259       1 nvme0n1p1 1 0 1002 1 1 1 2004 1 0 1 1\n" /* btrfs: by name */
+          " 253       0 dm-0 1 0 10 1 1 1 4040 1 0 1 1\n");      /* went back */
   CU_ASSERT_EQUAL(rig_collect(&rig, 2), 0);
   struct json_object *row = rig_row(&rig, "disks", "path", "/");
   CU_ASSERT_EQUAL(row_number(row, "read_speed"), 10 * 512 / 2);
@@ -165,7 +168,8 @@ static void nothing_to_report(void)
   open_with(&rig, NULL);
   start(&rig);
   CU_ASSERT_EQUAL(rig_collect(&rig, 0), MU_ENOENT);
-  rig_put(&rig, "/proc/self/mountinfo", "1 1 0:1 / /proc rw - proc proc rw\n44 27 8:4 / /empty rw - ext4 /dev/sda4 rw\n");
+  rig_put(&rig, "/proc/self/mountinfo",
+          "1 1 0:1 / /proc rw - proc proc rw\n44 27 8:4 / /empty rw - ext4 /dev/sda4 rw\n");
   CU_ASSERT_EQUAL(rig_collect(&rig, 1), 0);
   CU_ASSERT_EQUAL(rig_number(&rig, "total"), 0);
   CU_ASSERT_EQUAL(rig_number(&rig, "used_percent"), 0);
@@ -176,7 +180,8 @@ static void nothing_to_report(void)
 
 static void patterns(void)
 {
-  static const char *const include[] = {"/", "/mnt/*", "/tank*"}, *const exclude[] = {"/tank/*"}, *const types[] = {"nfs*"};
+  static const char *const include[] = {"/", "/mnt/*", "/tank*"}, *const exclude[] = {"/tank/*"},
+                           *const types[] = {"nfs*"};
   struct rig rig;
   open_with(&rig, "server");
   struct disk_config *config = rig.config, saved = *config;
@@ -196,10 +201,18 @@ static void patterns(void)
 /* Straight into the parser. */
 static void hostile_mountinfo(void)
 {
-  static const char *const texts[] = {
-      "", "\n\n", "1", "1 2", "1 2 3:4", "1 2 3:4 / ", "1 2 3:4 / /x rw -", "1 2 3:4 / /x rw - ext4",
-      "1 2 3:4 / relative rw - ext4 /dev/x rw", "1 2 :4 / /x rw - ext4 /dev/x", "1 2 99999999999999999999:4 / /x rw a b c",
-      "- - - - - - - - -"};
+  static const char *const texts[] = {"",
+                                      "\n\n",
+                                      "1",
+                                      "1 2",
+                                      "1 2 3:4",
+                                      "1 2 3:4 / ",
+                                      "1 2 3:4 / /x rw -",
+                                      "1 2 3:4 / /x rw - ext4",
+                                      "1 2 3:4 / relative rw - ext4 /dev/x rw",
+                                      "1 2 :4 / /x rw - ext4 /dev/x",
+                                      "1 2 99999999999999999999:4 / /x rw a b c",
+                                      "- - - - - - - - -"};
   struct disks *disks = calloc(1, sizeof(*disks));
   const struct disk_config config = {{0}, {0}, {0}, {0}};
   CU_ASSERT_PTR_NOT_NULL_FATAL(disks);
@@ -223,9 +236,8 @@ static void hostile_mountinfo(void)
 }
 
 static const struct unit_test tests[] = {
-    {"a recorded machine", recorded_machine}, {"each device once", each_device_once},
-    {"rates", rates},                         {"mounts change", mounts_change},
-    {"nothing to report", nothing_to_report}, {"patterns", patterns},
+    {"a recorded machine", recorded_machine}, {"each device once", each_device_once},   {"rates", rates},
+    {"mounts change", mounts_change},         {"nothing to report", nothing_to_report}, {"patterns", patterns},
     {"hostile mountinfo", hostile_mountinfo},
 };
 UNIT_MAIN("disk", tests)

@@ -147,7 +147,8 @@ bool cgroup_read(struct cgroup *cgroup, uint64_t total, struct cgroup_memory *me
     const struct place *place = &cgroup->places[i];
     uint64_t limit, usage;
     /* Without a limit v1 holds a huge number: whatever is not below the machine's memory is none. */
-    if (!read_number(place->limit, &limit) || limit == 0 || limit >= memory->limit || !read_number(place->usage, &usage))
+    if (!read_number(place->limit, &limit) || limit == 0 || limit >= memory->limit ||
+        !read_number(place->usage, &usage))
       continue;
     uint64_t inactive = read_inactive(place);
     memory->limit = limit;

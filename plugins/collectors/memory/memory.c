@@ -52,8 +52,8 @@ static int init(mu_instance *in, const void *config, void **self)
 
 static void parse(const char *text, struct meminfo *info)
 {
-  static const char *const names[LINES] = {"MemTotal:", "MemFree:",      "MemAvailable:", "Buffers:",
-                                           "Cached:",   "SReclaimable:", "SwapTotal:",    "SwapFree:"};
+  static const char *const names[LINES] = {
+      "MemTotal:", "MemFree:", "MemAvailable:", "Buffers:", "Cached:", "SReclaimable:", "SwapTotal:", "SwapFree:"};
   memset(info, 0, sizeof(*info));
   for (const char *line = text; line && *line;) {
     for (size_t i = 0; i < LINES; i++) {
@@ -76,7 +76,10 @@ static void parse(const char *text, struct meminfo *info)
 }
 
 /* a − b, floored at 0: in containers these figures do not come from one source. */
-static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+static uint64_t less(uint64_t a, uint64_t b)
+{
+  return a > b ? a - b : 0;
+}
 
 /* In hundredths: shorter to write. */
 static double share(uint64_t part, uint64_t whole)
@@ -128,7 +131,10 @@ static int collect(void *self, mu_sample *sample)
 }
 
 static const struct mu_option options[] = {
-    {.key = "cgroup", .type = MU_OPT_BOOL, .offset = offsetof(struct config, cgroup), .preset = "true",
+    {.key = "cgroup",
+     .type = MU_OPT_BOOL,
+     .offset = offsetof(struct config, cgroup),
+     .preset = "true",
      .help = "In a container with a memory limit, report that limit and its use instead of the host's memory"},
 };
 

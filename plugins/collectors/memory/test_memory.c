@@ -135,7 +135,10 @@ static void broken_files(void)
   rig_open(&rig, NULL);
   rig_init(&rig);
   CU_ASSERT_EQUAL(rig_collect(&rig, 0), MU_ENOENT);
-  static const char *const texts[] = {"", "MemTotal:", "MemTotal: x\nMemFree: y\n", "MemTotal: 5 kB\n",
+  static const char *const texts[] = {"",
+                                      "MemTotal:",
+                                      "MemTotal: x\nMemFree: y\n",
+                                      "MemTotal: 5 kB\n",
                                       "MemTotal: -5 kB\nMemFree: 1 kB\n",
                                       "MemTotal: 99999999999999999999 kB\nMemFree: 1 kB\n"};
   for (size_t i = 0; i < MU_COUNT(texts); i++) {
@@ -146,8 +149,12 @@ static void broken_files(void)
 }
 
 static const struct unit_test tests[] = {
-    {"a recorded machine", recorded_machine}, {"without the limit", without_the_limit}, {"cgroup v1", cgroup_v1},
-    {"cgroup v2", cgroup_v2},                 {"foreign groups", foreign_groups},       {"floored at 0", floored},
+    {"a recorded machine", recorded_machine},
+    {"without the limit", without_the_limit},
+    {"cgroup v1", cgroup_v1},
+    {"cgroup v2", cgroup_v2},
+    {"foreign groups", foreign_groups},
+    {"floored at 0", floored},
     {"broken files", broken_files},
 };
 UNIT_MAIN("memory", tests)

@@ -40,7 +40,7 @@ struct network {
   mu_procfile *dev;
   struct route *route;
   struct table now, before;
-  int64_t mono_ns; /* of the newest sample; 0: none */
+  int64_t mono_ns;  /* of the newest sample; 0: none */
   int64_t route_ns; /* when the route was read; 0: never */
   char primary[NAME_SIZE];
 };
@@ -157,7 +157,10 @@ static void take(struct network *network, const char *line, size_t len, size_t p
   interface->known = true;
 }
 
-static uint64_t sum(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+  return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
 
 static void fill(const struct network *network, mu_sample *sample, bool rates)
 {
@@ -229,9 +232,15 @@ static int collect(void *self, mu_sample *sample)
   "\"dummy*\", \"ifb*\", \"vnet*\", \"wg*\", \"bond*\", \"team*\", \"br[0-9]*\", \"vmbr*\", \"*.[0-9]*\" ]"
 
 static const struct mu_option options[] = {
-    {.key = "include", .type = MU_OPT_STRINGS, .offset = offsetof(struct config, include), .max = 64,
+    {.key = "include",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct config, include),
+     .max = 64,
      .help = "Patterns of interface names to report, as of a shell; empty: all"},
-    {.key = "exclude", .type = MU_OPT_STRINGS, .offset = offsetof(struct config, exclude), .max = 64,
+    {.key = "exclude",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct config, exclude),
+     .max = 64,
      .preset = EXCLUDED,
      .help = "Patterns of interface names to leave out: those that are no hardware, so that nothing counts twice"},
 };

@@ -52,7 +52,8 @@ static bool parse_v6(const char *line, char name[32], unsigned long *metric)
   char destination[33];
   unsigned length;
   unsigned long flags;
-  return sscanf(line, "%32s %x %*32s %*x %*32s %lx %*x %*x %lx %31s", destination, &length, metric, &flags, name) == 5 &&
+  return sscanf(line, "%32s %x %*32s %*x %*32s %lx %*x %*x %lx %31s", destination, &length, metric, &flags, name) ==
+             5 &&
          length == 0 && strspn(destination, "0") == 32 && (flags & UP) && !(flags & REJECT) && strcmp(name, "lo") != 0;
 }
 

@@ -48,7 +48,8 @@ static void speeds(void)
   rig_init(&rig);
   CU_ASSERT_EQUAL(rig_collect(&rig, 0), 0);
   /* One wrapped at 32 bits, another came, the order changed. */
-  rig_put(&rig, "/proc/net/dev", HEAD "eno2: 999" REST "999" END "eno1: 3000" REST "1500" END "wlo1: 50" REST "2200" END);
+  rig_put(&rig, "/proc/net/dev",
+          HEAD "eno2: 999" REST "999" END "eno1: 3000" REST "1500" END "wlo1: 50" REST "2200" END);
   CU_ASSERT_EQUAL(rig_collect(&rig, 2), 0);
   CU_ASSERT_EQUAL(of(&rig, "wlo1", "rx_speed"), 0);
   CU_ASSERT_EQUAL(of(&rig, "wlo1", "tx_speed"), 100);
@@ -119,8 +120,15 @@ static void broken_files(void)
   rig_open(&rig, NULL);
   rig_init(&rig);
   CU_ASSERT_EQUAL(rig_collect(&rig, 0), MU_ENOENT);
-  static const char *const texts[] = {"", "\n", ":", "eth0", "eth0:", "eth0: 1 2 3\n", "eth0: -1" REST "5" END,
-                                      "eth0: x" REST "5" END, ": 1" REST "1" END,
+  static const char *const texts[] = {"",
+                                      "\n",
+                                      ":",
+                                      "eth0",
+                                      "eth0:",
+                                      "eth0: 1 2 3\n",
+                                      "eth0: -1" REST "5" END,
+                                      "eth0: x" REST "5" END,
+                                      ": 1" REST "1" END,
                                       "a_name_that_is_longer_than_any_kernel_allows_it_to_be: 1" REST "1" END,
                                       "eth0: 1 1 0 0 0\n 0 0 0 5" END};
   for (size_t i = 0; i < MU_COUNT(texts); i++) {
@@ -136,8 +144,11 @@ static void broken_files(void)
 }
 
 static const struct unit_test tests[] = {
-    {"a recorded machine", recorded_machine}, {"names match by pattern", names_match_by_pattern},
-    {"speeds", speeds},                       {"patterns", patterns},
-    {"primary of IPv6", primary_of_ipv6},     {"broken files", broken_files},
+    {"a recorded machine", recorded_machine},
+    {"names match by pattern", names_match_by_pattern},
+    {"speeds", speeds},
+    {"patterns", patterns},
+    {"primary of IPv6", primary_of_ipv6},
+    {"broken files", broken_files},
 };
 UNIT_MAIN("network", tests)

@@ -52,8 +52,8 @@ static const char *family_of(const char *id, const char *like)
   static const struct {
     const char *word;
     const char *family;
-  } families[] = {{"ubuntu", "debian"}, {"debian", "debian"}, {"rhel", "rhel"}, {"centos", "rhel"},
-                  {"amzn", "rhel"},     {"fedora", "fedora"}, {"suse", "suse"}, {"opensuse", "suse"},
+  } families[] = {{"ubuntu", "debian"}, {"debian", "debian"}, {"rhel", "rhel"},    {"centos", "rhel"},
+                  {"amzn", "rhel"},     {"fedora", "fedora"}, {"suse", "suse"},    {"opensuse", "suse"},
                   {"arch", "arch"},     {"alpine", "alpine"}, {"gentoo", "gentoo"}};
   for (size_t i = 0; i < MU_COUNT(families); i++)
     if (strcmp(id, families[i].word) == 0)

@@ -119,7 +119,10 @@ static int collect(void *self, mu_sample *sample)
 }
 
 static const struct mu_option options[] = {
-    {.key = "temperatures", .type = MU_OPT_BOOL, .offset = offsetof(struct config, temperatures), .preset = "true",
+    {.key = "temperatures",
+     .type = MU_OPT_BOOL,
+     .offset = offsetof(struct config, temperatures),
+     .preset = "true",
      .help = "Report the temperatures of hwmon"},
 };
 

@@ -47,8 +47,11 @@ static bool from_environment(const char *root, char *kind, size_t size)
 
 static bool container(const char *root, char *kind, size_t size)
 {
-  static const struct sign groups[] = {{"/kubepods", "kubernetes"}, {"/docker", "docker"}, {"libpod", "podman"},
-                                       {"/lxc", "lxc"},             {"/garden/", "garden"}};
+  static const struct sign groups[] = {{"/kubepods", "kubernetes"},
+                                       {"/docker", "docker"},
+                                       {"libpod", "podman"},
+                                       {"/lxc", "lxc"},
+                                       {"/garden/", "garden"}};
   char text[8192], line[64];
   if (from_environment(root, kind, size))
     return true;
@@ -76,14 +79,27 @@ static const char *from_dmi(const char *root)
 {
   static const char *const files[] = {"/sys/class/dmi/id/product_name", "/sys/class/dmi/id/sys_vendor",
                                       "/sys/class/dmi/id/board_vendor", "/sys/class/dmi/id/bios_vendor"};
-  static const struct sign signs[] = {
-      {"KVM", "kvm"},          {"QEMU", "kvm"},          {"OpenStack", "kvm"},
-      {"RHEV", "kvm"},         {"oVirt", "kvm"},         {"Google Compute Engine", "kvm"},
-      {"DigitalOcean", "kvm"}, {"Alibaba Cloud", "kvm"}, {"Hetzner vServer", "kvm"},
-      {"VMware", "vmware"},    {"VMW", "vmware"},        {"VirtualBox", "virtualbox"},
-      {"innotek", "virtualbox"}, {"Virtual Machine", "hyperv"}, {"Hyper-V", "hyperv"},
-      {"HVM domU", "xen"},     {"Xen", "xen"},           {"Bochs", "bochs"},
-      {"Parallels", "parallels"}, {"BHYVE", "bhyve"},    {"Apple Virtualization", "apple"}};
+  static const struct sign signs[] = {{"KVM", "kvm"},
+                                      {"QEMU", "kvm"},
+                                      {"OpenStack", "kvm"},
+                                      {"RHEV", "kvm"},
+                                      {"oVirt", "kvm"},
+                                      {"Google Compute Engine", "kvm"},
+                                      {"DigitalOcean", "kvm"},
+                                      {"Alibaba Cloud", "kvm"},
+                                      {"Hetzner vServer", "kvm"},
+                                      {"VMware", "vmware"},
+                                      {"VMW", "vmware"},
+                                      {"VirtualBox", "virtualbox"},
+                                      {"innotek", "virtualbox"},
+                                      {"Virtual Machine", "hyperv"},
+                                      {"Hyper-V", "hyperv"},
+                                      {"HVM domU", "xen"},
+                                      {"Xen", "xen"},
+                                      {"Bochs", "bochs"},
+                                      {"Parallels", "parallels"},
+                                      {"BHYVE", "bhyve"},
+                                      {"Apple Virtualization", "apple"}};
   char line[128];
   for (size_t i = 0; i < MU_COUNT(files); i++) {
     const char *kind = file_line(root, files[i], line, sizeof(line)) ? find_sign(signs, MU_COUNT(signs), line) : NULL;

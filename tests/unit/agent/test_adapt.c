@@ -41,7 +41,8 @@ static void limits(void)
 {
   static const struct {
     double base, least, most; /* seconds */
-  } cases[] = {{5, 2, 30}, {2, 2, 12}, {1, 1, 6}, {10, 4, 30}, {30, 12, 30}, {60, 24, 60}, {0.1, 0.1, 0.6}, {3600, 1440, 3600}};
+  } cases[] = {{5, 2, 30},   {2, 2, 12},   {1, 1, 6},       {10, 4, 30},
+               {30, 12, 30}, {60, 24, 60}, {0.1, 0.1, 0.6}, {3600, 1440, 3600}};
   for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     for (int rule = ADAPTIVE_DOCUMENTED; rule <= ADAPTIVE_DEPLOYED; rule++) {
       struct adapt adapt = {.factor = 1.0};

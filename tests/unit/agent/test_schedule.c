@@ -18,7 +18,10 @@ static unsigned started, lines;
 static struct mui_runtime runtime;
 static mu_instance *instance;
 
-static int64_t mono(void) { return clock_ns; }
+static int64_t mono(void)
+{
+  return clock_ns;
+}
 
 static int start(void *context, struct slot *slot)
 {
