@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: ISC
 """What the black-box tests share: a server and agents on free ports, with their logs, ended without mercy for leaks."""
+import json
 import os
 import signal
 import socket
 import stat
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("MUSTER_BUILD", ROOT / "build")).resolve()
 SECRET = "a-secret-of-the-tests-0123"
-SANITIZED = "asan" in BUILD.name or "tsan" in BUILD.name
+CACHE = BUILD / "CMakeCache.txt"
+SANITIZED = CACHE.exists() and "-fsanitize" in CACHE.read_text()
 
 
 def pytest_configure(config):
@@ -36,6 +39,11 @@ def eventually(check, timeout=10.0, step=0.05):
             return value
         assert time.monotonic() < end, f"not within {timeout} s: {check!r} → {value!r}"
         time.sleep(step)
+
+
+def get(url, timeout=5):
+    with urllib.request.urlopen(url, timeout=timeout) as answer:
+        return json.load(answer)
 
 
 def entry(id, secret=SECRET, **more):
@@ -98,6 +106,7 @@ class Program:
             raise AssertionError(f"{self.name} did not end in time:\n{self.log}") from None
         assert status == 0, f"{self.name} ended with {status}:\n{self.log}"
         assert "Sanitizer" not in self.log and "runtime error:" not in self.log, self.log
+        assert SECRET not in self.log, f"{self.name} wrote a secret into its log"
 
 
 class Server(Program):
@@ -189,6 +198,11 @@ def documented(id="demo", **changes):
     }
     report.update(changes)
     return report
+
+
+def fixture(name):
+    """A text that a released program sent or answered."""
+    return (ROOT / "tests" / "fixtures" / "server-status" / name).read_text()
 
 
 def agent_headers(id="demo", secret=SECRET):
