@@ -34,17 +34,28 @@ bool mu_log_enabled(enum mu_level level)
   return (int)level >= atomic_load_explicit(&lowest, memory_order_relaxed);
 }
 
-/* Appends `text` so that it cannot start a line, move a cursor or break the encoding. */
+/* Marks that turn the direction of a text or end its line: U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. */
+static bool reorders(const unsigned char *s)
+{
+  return s[0] == 0xe2 && ((s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xa8 && s[2] <= 0xae))) ||
+                          (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9));
+}
+
+/* Appends `text` so that it cannot start a line, move a cursor, reorder what is read or break the encoding. */
 static size_t add_escaped(char *line, size_t at, size_t room, const char *text)
 {
   size_t len = strlen(text);
-  for (size_t i = 0; i < len && at + 5 < room;) {
+  for (size_t i = 0; i < len && at + 7 < room;) {
     unsigned char c = (unsigned char)text[i];
     size_t step = mui_utf8_step(text + i, len - i);
     bool c1 = step == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0;
     if (step == 0 || c < 0x20 || c == 0x7f || c1) {
       at += (size_t)snprintf(line + at, room - at, "\\x%02x", c1 ? (unsigned char)text[i + 1] : c);
       i += c1 ? 2 : 1;
+    } else if (step == 3 && reorders((const unsigned char *)text + i)) {
+      unsigned point = 0x2000 | (unsigned)(text[i + 1] & 0x3f) << 6 | (unsigned)(text[i + 2] & 0x3f);
+      at += (size_t)snprintf(line + at, room - at, "\\u%04x", point);
+      i += 3;
     } else {
       memcpy(line + at, text + i, step);
       at += step;
@@ -80,6 +91,7 @@ static void write_line(const mu_instance *in, enum mu_level level, const char *t
   while (written < 0 && errno == EINTR);
 }
 
+MU_PRINTF(4, 0)
 static void write_format(const mu_instance *in, enum mu_level level, uint64_t left_out, const char *format, va_list args)
 {
   char text[LINE_MAX_BYTES];
