@@ -178,6 +178,7 @@ static const mui_setting *nearest(const mui_setting *group, const char *path)
   return at;
 }
 
+MU_PRINTF(4, 0)
 static void report(struct mu_check *check, bool warning, const char *path, const char *format, va_list args)
 {
   const mui_setting *setting = check->group && path ? nearest(check->group, path) : check->group;

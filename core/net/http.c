@@ -72,7 +72,7 @@ static void peer_key(const char *address, unsigned char key[16])
   else if (inet_pton(AF_INET6, address, key) == 1)
     memset(key + 8, 0, 8);
   else
-    strncpy((char *)key, address, 15);
+    memcpy(key, address, strnlen(address, 16));
 }
 
 static struct mui_http_peer *peer_get(struct mui_net_http *http, const char *address)

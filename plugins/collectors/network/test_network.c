@@ -130,7 +130,7 @@ static void broken_files(void)
                                       "eth0: x" REST "5" END,
                                       ": 1" REST "1" END,
                                       "a_name_that_is_longer_than_any_kernel_allows_it_to_be: 1" REST "1" END,
-                                      "eth0: 1 1 0 0 0\n 0 0 0 5" END};
+                                      ("eth0: 1 1 0 0 0\n 0 0 0 5" END)};
   for (size_t i = 0; i < MU_COUNT(texts); i++) {
     rig_put(&rig, "/proc/net/dev", texts[i]);
     CU_ASSERT_EQUAL(rig_collect(&rig, 1), 0);

@@ -52,7 +52,8 @@ static inline void folder_remove_below(const char *path)
     char below[512];
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
       continue;
-    snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
+    if ((size_t)snprintf(below, sizeof(below), "%s/%s", path, entry->d_name) >= sizeof(below))
+      continue;
     if (unlink(below) < 0)
       folder_remove_below(below);
   }

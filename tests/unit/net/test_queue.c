@@ -77,7 +77,7 @@ static void test_conflation(void)
     memset(newest, -1, sizeof newest);
     for (int i = 0; i < 600; i++) {
       unsigned key = 1 + (unsigned)rand() % keys;
-      char text[16];
+      char text[32];
       snprintf(text, sizeof text, "%u:%d;", key, i);
       CU_ASSERT_EQUAL(put(&queue, key, text, true, 100), 0);
       if (newest[key] < 0)
