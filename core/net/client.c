@@ -8,6 +8,7 @@
 
 #include <muster/client.h>
 #include <muster/log.h>
+#include "base/utf8.h"
 #include "loop/loop.h"
 #include "net/internal.h"
 #include "net/uplink.h"
@@ -88,7 +89,7 @@ struct mu_client {
   int64_t up_ns;
   mu_timer *timer; /* the state's: next attempt, attempt takes too long, close takes too long, end */
   mu_timer *ping, *pong;
-  bool ping_due, close_sent;
+  bool ping_due, pong_due, close_sent;
   unsigned close_code;
   char close_reason[124];
   struct message *queue, **queue_tail;
@@ -134,14 +135,22 @@ static void free_timers(struct mu_client *client)
   client->timer = client->ping = client->pong = NULL;
 }
 
-/* Lets the library's connection end without us; its callbacks no longer find a client. */
+/* The library's connection no longer finds the client, however many callbacks it still makes. */
+static struct lws *let_go(struct mu_client *client)
+{
+  struct lws *wsi = client->wsi;
+  if (wsi)
+    lws_set_wsi_user(wsi, NULL);
+  client->wsi = NULL;
+  return wsi;
+}
+
+/* Ends attempt or link without us. */
 static void orphan(struct mu_client *client)
 {
-  if (client->wsi) {
-    lws_set_wsi_user(client->wsi, NULL);
-    lws_set_timeout(client->wsi, PENDING_TIMEOUT_AWAITING_CLIENT_HS_SEND, LWS_TO_KILL_ASYNC);
-  }
-  client->wsi = NULL;
+  struct lws *wsi = let_go(client);
+  if (wsi)
+    lws_set_timeout(wsi, PENDING_TIMEOUT_AWAITING_CLIENT_HS_SEND, LWS_TO_KILL_ASYNC);
   if (client->lookup)
     client->lookup->client = NULL;
   client->lookup = NULL;
@@ -202,12 +211,12 @@ static bool tell_closed(struct mu_client *client, int status, unsigned code, con
 static void down(struct mu_client *client, int status, unsigned code, const char *reason)
 {
   bool ending = client->state == CLOSING;
-  client->wsi = NULL;
+  let_go(client);
   mu_timer_stop(client->ping);
   mu_timer_stop(client->pong);
   mu_timer_stop(client->timer);
   mu_buf_clear(&client->in_buf);
-  client->ping_due = client->close_sent = false;
+  client->ping_due = client->pong_due = client->close_sent = false;
   if (ending) {
     client->state = ENDED;
     tell_closed(client, 0, client->close_code, client->close_reason, 0);
@@ -235,7 +244,7 @@ static void down(struct mu_client *client, int status, unsigned code, const char
 /* An attempt failed: the next address, unless the server itself answered. */
 static void failed(struct mu_client *client, int status, const char *reason)
 {
-  client->wsi = NULL;
+  let_go(client);
   client->attempting = false;
   if (client->state == CONNECTING && status == 0 && client->address_at + 1 < client->address_count) {
     client->address_at++;
@@ -356,8 +365,10 @@ static void on_ping(void *context)
 {
   struct mu_client *client = context;
   client->ping_due = true;
-  if (!mu_timer_active(client->pong))
+  /* Not mu_timer_active(): it may have run out in this very turn, and starting it again would forgive that. */
+  if (!client->pong_due)
     mu_timer_start(client->pong, client->pong_within_ms, 0);
+  client->pong_due = true;
   lws_callback_on_writable(client->wsi);
 }
 
@@ -409,6 +420,11 @@ static int on_receive(struct mu_client *client, struct lws *wsi, const void *dat
     return -1;
   if (!lws_is_final_fragment(wsi) || lws_remaining_packet_payload(wsi) > 0)
     return 0;
+  if (!client->receiving_binary && !mui_utf8_valid(client->in_buf.at ? client->in_buf.at : "", client->in_buf.len)) {
+    static unsigned char text[] = "invalid UTF-8";
+    lws_close_reason(wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, text, sizeof text - 1);
+    return -1;
+  }
   if (client->events.message) {
     struct mui_call call;
     mui_call_begin(&call, client->in, MUI_CB_CLIENT);
@@ -511,6 +527,7 @@ static int dispatch(struct mu_client *client, struct lws *wsi, enum lws_callback
     return on_receive(client, wsi, in, len);
   case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
     mu_timer_stop(client->pong);
+    client->pong_due = false;
     return 0;
   case LWS_CALLBACK_CLIENT_WRITEABLE:
     return on_writeable(client, wsi);
@@ -520,6 +537,7 @@ static int dispatch(struct mu_client *client, struct lws *wsi, enum lws_callback
   case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: {
     if (client->state != CONNECTING || !client->attempting)
       return 0;
+    client->wsi = wsi;
     unsigned status = lws_http_client_http_response(wsi);
     char text[160];
     if (status >= 300)
@@ -542,9 +560,31 @@ static int dispatch(struct mu_client *client, struct lws *wsi, enum lws_callback
   }
 }
 
+/* For other reasons `user` may be anything: an SSL_CTX while a vhost is made. */
+static bool concerns_client(enum lws_callback_reasons reason)
+{
+  switch (reason) {
+  case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+  case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
+  case LWS_CALLBACK_CLIENT_ESTABLISHED:
+  case LWS_CALLBACK_CLIENT_RECEIVE:
+  case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
+  case LWS_CALLBACK_CLIENT_WRITEABLE:
+  case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+  case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+  case LWS_CALLBACK_CLIENT_CLOSED:
+  case LWS_CALLBACK_WSI_DESTROY:
+    return true;
+  default:
+    return false;
+  }
+}
+
 int mui_client_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
   struct mu_client *client = user;
+  if (!concerns_client(reason))
+    return 0;
   if (!client) {
     /* Orphaned: it must not live on when it gets through after all. */
     bool lives = reason == LWS_CALLBACK_CLIENT_ESTABLISHED || reason == LWS_CALLBACK_CLIENT_RECEIVE ||
@@ -581,7 +621,7 @@ static struct lws_vhost *vhost_for(struct mui_net *net, mu_instance *in, const c
   mui_net_vhost_info(net, &info);
   info.port = CONTEXT_PORT_NO_LISTEN;
   info.protocols = protocols;
-  info.vhost_name = ca_file ? ca_file : "muster-client";
+  info.vhost_name = ca_file ? made->ca_file : "muster-client"; /* kept by the library as it is */
   info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
   if (ca_file) {
     info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;

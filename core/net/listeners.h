@@ -10,7 +10,6 @@ struct mui_certificate; /* tls.c */
 struct mui_net_listeners {
   struct mui_listener *first; /* in the order of the configuration */
   struct mui_certificate *certificates;
-  unsigned certificate_count;
   size_t sessions;
   struct mui_session *first_session;
   struct mui_session *waiting, **waiting_end; /* without a request yet, oldest first */

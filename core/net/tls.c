@@ -106,9 +106,7 @@ struct lws_vhost *mui_tls_vhost(struct mui_net *net, const char *certificate, co
     goto fail;
   struct lws_context_creation_info info = {0};
   mui_net_vhost_info(net, &info);
-  char name[32];
-  snprintf(name, sizeof name, "tls%u", ++all->certificate_count);
-  info.vhost_name = name;
+  info.vhost_name = made->certificate; /* kept by the library as it is: it must live as long as the vhost */
   info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
   info.ssl_cert_filepath = made->certificate;
   info.ssl_private_key_filepath = made->key;
