@@ -25,6 +25,9 @@ static void die(const char *what)
   exit(1);
 }
 
+/* Not zero: `ws` would leave the unmasking out, which no real client allows it. */
+static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
+
 size_t frame(uint8_t *out, uint8_t opcode, const void *payload, size_t len)
 {
   size_t n = 0;
@@ -40,9 +43,10 @@ size_t frame(uint8_t *out, uint8_t opcode, const void *payload, size_t len)
     for (int shift = 56; shift >= 0; shift -= 8)
       out[n++] = (uint8_t)((uint64_t)len >> shift);
   }
-  memset(out + n, 0, 4);
-  n += 4;
-  memcpy(out + n, payload, len);
+  memcpy(out + n, mask, sizeof mask);
+  n += sizeof mask;
+  for (size_t i = 0; i < len; i++)
+    out[n + i] = ((const uint8_t *)payload)[i] ^ mask[i & 3];
   return n + len;
 }
 

@@ -36,7 +36,7 @@ struct links {
 };
 
 int64_t now_ns(void);
-/* Builds a masked frame (the mask is zero) into `out`, which has 14 bytes more than `len`. Returns its length. */
+/* Builds a masked frame into `out`, which has 14 bytes more than `len`. Returns its length. */
 size_t frame(uint8_t *out, uint8_t opcode, const void *payload, size_t len);
 /* Writes all or ends the program: the load generator never has more than a socket buffer in flight. */
 void put_all(struct link *link, const void *data, size_t len);

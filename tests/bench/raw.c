@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The bound: epoll, frames, nothing else. Understands just what bench_load sends (whole unfragmented frames, mask 0),
+ * The bound: epoll, frames, nothing else. Understands just what bench_load sends (whole unfragmented frames),
  * answers pings, keeps the newest text per connection, sends every text to all pages. Usage: bench_raw PORT
  */
 #include <arpa/inet.h>
