@@ -62,8 +62,7 @@ static void on_linger(void *context, int fd, unsigned events)
  */
 static bool settle(struct mu_http *request)
 {
-  struct lws_pollfd writable = {
-      .fd = lws_get_socket_fd(request->wsi), .events = LWS_POLLOUT, .revents = LWS_POLLOUT};
+  struct lws_pollfd writable = {.fd = lws_get_socket_fd(request->wsi), .events = LWS_POLLOUT, .revents = LWS_POLLOUT};
   request->running = true;
   request->settling = request->pending;
   lws_rx_flow_control(request->wsi, 1);

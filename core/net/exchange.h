@@ -30,8 +30,8 @@ struct mui_note {
 
 struct mu_http {
   struct mui_net *net;
-  struct lws *wsi;         /* NULL: the client is gone */
-  struct mui_route *route; /* NULL: none, or its instance has stopped */
+  struct lws *wsi;               /* NULL: the client is gone */
+  struct mui_route *route;       /* NULL: none, or its instance has stopped */
   struct mu_http *next, **pprev; /* all requests */
   struct mu_http *next_due;
   mu_http_id id;
@@ -39,10 +39,10 @@ struct mu_http {
   bool due;     /* on the list of those that the next turn looks at */
   bool running; /* it is on the stack: not freed when it is dropped */
   bool head;
-  bool close;   /* the connection ends with this answer */
-  bool pending; /* the library holds unparsed bytes: they must never be parsed */
+  bool close;    /* the connection ends with this answer */
+  bool pending;  /* the library holds unparsed bytes: they must never be parsed */
   bool settling; /* the next HTTP_WRITEABLE ends the wait for POLLOUT */
-  bool spilled; /* the library had to keep a part of the answer */
+  bool spilled;  /* the library had to keep a part of the answer */
   enum mu_http_method method;
   struct mui_http_peer *per_peer;
   int64_t deadline_ns;
@@ -102,6 +102,15 @@ struct mui_note *mui_request_note(struct mu_http *request, const char *text, siz
 int mui_http_route_add(mu_instance *in, const struct mu_http_route *declared, void *self, struct mui_files *files,
                        void (*gone)(struct mui_route *));
 void mui_http_route_gone(struct mui_route *route);
+
+/* ---- judge.c --------------------------------------------------------------------------------- */
+
+/* Sets method, route and length, or answers with a refusal. False: the connection broke. */
+bool mui_http_judge(struct mu_http *request, const struct mui_session *session, int library_method);
+/* An answer of the core's own. */
+void mui_http_decline(struct mu_http *request, int status, const char *code, const char *message);
+/* The same where the body was not read, or nobody knows how long it is: the connection ends with the answer. */
+void mui_http_refuse(struct mu_http *request, int status, const char *code, const char *message);
 
 /* ---- exchange.c ------------------------------------------------------------------------------ */
 

@@ -140,7 +140,8 @@ static int read_folder(mu_instance *in, struct mui_files *files, const char *pat
     if (plain_name(entry->d_name))
       result = read_file(in, files, fd, entry->d_name);
     else
-      mu_log(in, MU_LOG_WARN, "%s has a name that is not served: letters, digits, '.', '_' and '-' only", entry->d_name);
+      mu_log(in, MU_LOG_WARN, "%s has a name that is not served: letters, digits, '.', '_' and '-' only",
+             entry->d_name);
   }
   if (result == 0 && errno != 0)
     result = MU_EIO;
@@ -309,8 +310,10 @@ int mu_http_files(mu_instance *in, const struct mu_http_files *declared)
   const char *cache = values.cache_control ? values.cache_control : "no-cache";
   const char *policy = values.content_security_policy ? values.content_security_policy : "default-src 'self'";
   size_t len = values.prefix ? strlen(values.prefix) : 0;
-  if (len == 0 || values.prefix[len - 1] != '/' || !values.folder || !mui_header_value(cache) || !mui_header_value(policy)) {
-    mu_log(in, MU_LOG_ERROR, "static files need a folder, a prefix that ends in '/', and headers without control characters");
+  if (len == 0 || values.prefix[len - 1] != '/' || !values.folder || !mui_header_value(cache) ||
+      !mui_header_value(policy)) {
+    mu_log(in, MU_LOG_ERROR,
+           "static files need a folder, a prefix that ends in '/', and headers without control characters");
     return MU_EINVAL;
   }
   struct mui_files *files = calloc(1, sizeof *files);
@@ -340,11 +343,8 @@ int mu_http_files(mu_instance *in, const struct mu_http_files *declared)
     result = MU_EIO;
     goto fail;
   }
-  const struct mu_http_route route = {.size = sizeof route,
-                                      .path = path,
-                                      .methods = MU_HTTP_GET,
-                                      .access = values.access,
-                                      .handle = handle};
+  const struct mu_http_route route = {
+      .size = sizeof route, .path = path, .methods = MU_HTTP_GET, .access = values.access, .handle = handle};
   result = mui_http_route_add(in, &route, files, files, on_gone);
   if (result == 0)
     return 0;

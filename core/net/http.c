@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* The life of an HTTP request: accepted or refused, its body read, handed out, answered, dropped. answer.c writes. */
+/* The life of an HTTP request: begun, its body read, handed out, answered, dropped. judge.c refuses, answer.c writes. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <muster/log.h>
 #include "net/exchange.h"
@@ -231,196 +230,6 @@ bool mui_request_release(struct mu_http *request)
   return false;
 }
 
-/* ---- what is refused ------------------------------------------------------------------------- */
-
-/* A header that the library knows. Several of one name are joined with ','. False: none, or longer than fits. */
-static bool known_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
-{
-  int len = lws_hdr_total_length(wsi, token);
-  return len > 0 && (size_t)len < size && lws_hdr_copy(wsi, out, (int)size, token) > 0;
-}
-
-/* An answer of the core's own. */
-static void decline(struct mu_http *request, int status, const char *code, const char *message)
-{
-  request->state = MUI_REQUEST_RUNNING;
-  mu_http_error(request, status, code, message);
-}
-
-/* The same where the body was not read, or nobody knows how long it is: the connection ends with the answer. */
-static void refuse(struct mu_http *request, int status, const char *code, const char *message)
-{
-  request->close = true;
-  decline(request, status, code, message);
-}
-
-static bool judge_version(struct mu_http *request, bool *old)
-{
-  char version[16];
-  if (!known_header(request->wsi, WSI_TOKEN_HTTP, version, sizeof version))
-    version[0] = '\0';
-  *old = strncmp(version, "HTTP/1.0", 8) == 0;
-  if (*old || strncmp(version, "HTTP/1.1", 8) == 0)
-    return true;
-  refuse(request, 505, "bad_version", "only HTTP/1.0 and HTTP/1.1 are spoken here");
-  return false;
-}
-
-static bool judge_host(struct mu_http *request, bool old)
-{
-  char host[300];
-  int len = lws_hdr_total_length(request->wsi, WSI_TOKEN_HOST);
-  if (len <= 0) {
-    if (old)
-      return true;
-    refuse(request, 400, "bad_host", "the Host header is missing");
-    return false;
-  }
-  if (!known_header(request->wsi, WSI_TOKEN_HOST, host, sizeof host) || strpbrk(host, ", \t/@?#\\")) {
-    refuse(request, 400, "bad_host", "the Host header is not one host");
-    return false;
-  }
-  return true;
-}
-
-/* Decides how long the body is: `*length`; false: refused. */
-static bool judge_length(struct mu_http *request, bool needs_length, uint64_t *length)
-{
-  struct lws *wsi = request->wsi;
-  bool given = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
-  *length = 0;
-  if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
-    if (given)
-      refuse(request, 400, "bad_length", "Content-Length and Transfer-Encoding contradict each other");
-    else
-      refuse(request, 411, "length_required", "a body needs a Content-Length");
-    return false;
-  }
-  if (!given) {
-    if (needs_length)
-      refuse(request, 411, "length_required", "a body needs a Content-Length");
-    return !needs_length;
-  }
-  char text[24];
-  bool good = known_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text) && strlen(text) <= 18;
-  for (const char *at = text; good && *at; at++) {
-    good = *at >= '0' && *at <= '9';
-    *length = *length * 10 + (uint64_t)(*at - '0');
-  }
-  if (!good)
-    refuse(request, 400, "bad_length", "Content-Length must be one whole number");
-  return good;
-}
-
-/* Mirrors the library's own rule, which decides in lws_http_transaction_completed(). */
-static bool wants_close(struct lws *wsi)
-{
-  char value[64];
-  if (!known_header(wsi, WSI_TOKEN_CONNECTION, value, sizeof value))
-    return lws_hdr_total_length(wsi, WSI_TOKEN_CONNECTION) > 0;
-  return strcasestr(value, "close") != NULL;
-}
-
-static void allow_header(struct mu_http *request, unsigned methods)
-{
-  static const struct {
-    unsigned method;
-    const char *names;
-  } names[] = {{MU_HTTP_GET, "GET, HEAD, "},
-               {MU_HTTP_POST, "POST, "},
-               {MU_HTTP_PUT, "PUT, "},
-               {MU_HTTP_PATCH, "PATCH, "},
-               {MU_HTTP_DELETE, "DELETE, "}};
-  char allow[64] = "";
-  for (size_t i = 0; i < MU_COUNT(names); i++)
-    if (methods & names[i].method)
-      strcat(allow, names[i].names);
-  strcat(allow, "OPTIONS");
-  mu_http_set(request, "Allow", allow);
-}
-
-/* Finds the route; false: answered. */
-static bool judge_route(struct mu_http *request, const struct mui_session *session, int library_method)
-{
-  const struct mui_router *router = request->net->http_routes;
-  struct mu_str path = mu_http_path(request);
-  struct mui_route *route = NULL;
-  unsigned allowed = 0;
-  unsigned asked = library_method == LWSHUMETH_OPTIONS || library_method == LWSHUMETH_CONNECT ? 0 : request->method;
-  enum mui_found found = mui_router_find(router, path, asked, session->listener, &route, &allowed);
-  if (found == MUI_ROUTE_METHOD && (allowed & MU_HTTP_GET)) {
-    /* A folder of files claims its whole prefix, but what it does not have is not there for any method. */
-    struct mui_route *files = NULL;
-    if (mui_router_find(router, path, MU_HTTP_GET, session->listener, &files, NULL) == MUI_ROUTE_FOUND &&
-        files->files && !mui_files_have(files, path))
-      found = MUI_ROUTE_NONE;
-  }
-  if (found == MUI_ROUTE_NONE) {
-    decline(request, 404, "not_found", "there is nothing at this path");
-    return false;
-  }
-  if (found == MUI_ROUTE_METHOD) {
-    allow_header(request, allowed);
-    if (library_method == LWSHUMETH_OPTIONS) {
-      request->state = MUI_REQUEST_RUNNING;
-      mu_http_answer(request, 204, NULL, NULL);
-    } else {
-      decline(request, 405, "method_not_allowed", "this path does not know the method");
-    }
-    return false;
-  }
-  request->route = route;
-  if (route->http.access != MU_ACCESS_PUBLIC && !mu_http_principal(request)) {
-    mu_http_set(request, "WWW-Authenticate", "Bearer");
-    decline(request, 401, "unauthorized", "log in first");
-    return false;
-  }
-  return true;
-}
-
-/* Answers Expect ourselves; false: refused, or the connection broke. */
-static bool judge_expect(struct mu_http *request, bool old, bool *broken)
-{
-  char value[32];
-  *broken = false;
-  if (lws_hdr_total_length(request->wsi, WSI_TOKEN_HTTP_EXPECT) <= 0 || old)
-    return true;
-  if (!known_header(request->wsi, WSI_TOKEN_HTTP_EXPECT, value, sizeof value) || strcasecmp(value, "100-continue") != 0) {
-    refuse(request, 417, "bad_expectation", "only 100-continue may be expected");
-    return false;
-  }
-  static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-  if (request->body_expected > 0 &&
-      lws_write(request->wsi, (unsigned char *)(uintptr_t)go_on, sizeof go_on - 1, LWS_WRITE_HTTP) < 0)
-    *broken = true;
-  return !*broken;
-}
-
-static bool set_method(struct mu_http *request, int library_method)
-{
-  request->head = library_method == LWSHUMETH_HEAD;
-  switch (library_method) {
-  case LWSHUMETH_HEAD:
-  case LWSHUMETH_GET:
-    request->method = MU_HTTP_GET;
-    return false;
-  case LWSHUMETH_POST:
-    request->method = MU_HTTP_POST;
-    return true;
-  case LWSHUMETH_PUT:
-    request->method = MU_HTTP_PUT;
-    return true;
-  case LWSHUMETH_PATCH:
-    request->method = MU_HTTP_PATCH;
-    return true;
-  case LWSHUMETH_DELETE:
-    request->method = MU_HTTP_DELETE;
-    return false;
-  default:
-    return false;
-  }
-}
-
 /* ---- the library's callbacks ----------------------------------------------------------------- */
 
 /* From here the library does nothing with the connection until the answer was written. */
@@ -451,38 +260,10 @@ static int begin(struct lws *wsi, struct mui_session *session)
   struct mu_http *request = request_new(net, session, wsi);
   if (!request)
     return -1;
-  bool needs_length = set_method(request, library_method);
   request->path = mui_request_note(request, path, (size_t)path_len);
-  if (!request->path) {
+  if (!request->path || !mui_http_judge(request, session, library_method)) {
     mui_request_drop(request);
     return -1;
-  }
-  bool old, broken;
-  uint64_t length;
-  if (request->per_peer->requests > MUI_HTTP_MAX_PER_PEER) {
-    mu_log_limited(net->runtime->core, MU_LOG_WARN, "http peer", "%s has %u HTTP requests in progress", request->peer,
-                   request->per_peer->requests);
-    mu_http_set(request, "Retry-After", "1");
-    refuse(request, 429, "too_many_requests", "too many requests in progress from this address");
-  } else if (judge_version(request, &old) && judge_host(request, old) &&
-             judge_length(request, needs_length, &length)) {
-    request->close = old || wants_close(wsi);
-    if (length > 0 && request->method == MU_HTTP_GET) {
-      refuse(request, 413, "body_too_long", "this method takes no body");
-    } else if (judge_route(request, session, library_method)) {
-      if (length > request->route->http.max_body) {
-        refuse(request, 413, "body_too_long", "the body is longer than this path takes");
-      } else {
-        request->body_expected = (size_t)length;
-        judge_expect(request, old, &broken);
-        if (broken) {
-          mui_request_drop(request);
-          return -1;
-        }
-      }
-    } else if (length > 0) {
-      request->close = true; /* its body stays unread */
-    }
   }
   if (request->state == MUI_REQUEST_BODY && request->body_expected > 0) {
     double allowed = net->limits.body_timeout_s > 0 ? net->limits.body_timeout_s : 10;
@@ -508,7 +289,7 @@ static int on_body(struct mu_http *request, const void *data, size_t len)
   mu_buf_add(&request->body, data, len);
   if (request->body.failed) {
     stop_reading(request);
-    refuse(request, 503, "out_of_memory", "try again later");
+    mui_http_refuse(request, 503, "out_of_memory", "try again later");
   }
   return 0;
 }
@@ -603,7 +384,7 @@ static void on_sweep(void *context)
     switch (request->state) {
     case MUI_REQUEST_BODY:
       stop_reading(request);
-      refuse(request, 408, "body_timeout", "the body did not arrive in time");
+      mui_http_refuse(request, 408, "body_timeout", "the body did not arrive in time");
       break;
     case MUI_REQUEST_RUNNING:
       if (request->route)
@@ -636,9 +417,9 @@ static void on_route_gone(struct mui_route *route)
     request->route = NULL;
     if (request->state == MUI_REQUEST_BODY) {
       stop_reading(request);
-      refuse(request, 503, "stopping", "this part of the server is stopping");
+      mui_http_refuse(request, 503, "stopping", "this part of the server is stopping");
     } else if (request->state == MUI_REQUEST_DUE || request->state == MUI_REQUEST_RUNNING) {
-      decline(request, 503, "stopping", "this part of the server is stopping");
+      mui_http_decline(request, 503, "stopping", "this part of the server is stopping");
     }
   }
 }

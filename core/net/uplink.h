@@ -8,7 +8,7 @@
 /* "ws://host:port/path?query" taken apart. */
 struct mui_url {
   bool tls;
-  bool literal;    /* the host is an IPv6 address; written without its brackets */
+  bool literal; /* the host is an IPv6 address; written without its brackets */
   char host[256];
   uint16_t port;
   char path[1024]; /* with the query; "/" at least */

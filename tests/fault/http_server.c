@@ -29,9 +29,11 @@ static int number(const mu_http *request, const char *name)
 static int echo(void *self, mu_http *request)
 {
   (void)self;
-  static const char *const names[] = {
-      [MU_HTTP_GET] = "GET", [MU_HTTP_POST] = "POST", [MU_HTTP_PUT] = "PUT", [MU_HTTP_PATCH] = "PATCH",
-      [MU_HTTP_DELETE] = "DELETE"};
+  static const char *const names[] = {[MU_HTTP_GET] = "GET",
+                                      [MU_HTTP_POST] = "POST",
+                                      [MU_HTTP_PUT] = "PUT",
+                                      [MU_HTTP_PATCH] = "PATCH",
+                                      [MU_HTTP_DELETE] = "DELETE"};
   struct mu_str tag = MU_STR(""), path = mu_http_path(request), body = mu_http_body(request);
   mu_http_query(request, "tag", &tag);
   mu_text *text = mu_text_printf("%s %.*s tag=%.*s %zu:%.*s", names[mu_http_method(request)], (int)path.len, path.at,

@@ -48,8 +48,13 @@ static void on_server_closed(void *self, mu_conn *conn, unsigned code)
 static void start(void)
 {
   CU_ASSERT_TRUE_FATAL(server_start(&server));
-  const struct mu_ws_route route = {.size = sizeof route, .path = "/echo", .origin = MU_ORIGIN_NONE, .admit = admit,
-                                    .max_message = 1 << 20, .message = echo, .closed = on_server_closed};
+  const struct mu_ws_route route = {.size = sizeof route,
+                                    .path = "/echo",
+                                    .origin = MU_ORIGIN_NONE,
+                                    .admit = admit,
+                                    .max_message = 1 << 20,
+                                    .message = echo,
+                                    .closed = on_server_closed};
   CU_ASSERT_EQUAL_FATAL(mu_ws_route(server.plugin, &route, NULL), 0);
   server_closed_code = 0;
 }
@@ -316,7 +321,8 @@ static void make_pair(const char *certificate, const char *key_path)
   X509_gmtime_adj(X509_getm_notBefore(x), -100);
   X509_gmtime_adj(X509_getm_notAfter(x), 1000);
   X509_set_pubkey(x, key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1, 0);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1,
+                             0);
   X509_set_issuer_name(x, X509_get_subject_name(x));
   X509_sign(x, key, EVP_sha256());
   FILE *file = fopen(certificate, "w");
@@ -346,8 +352,7 @@ static void test_tls(void)
       {"wss", "localhost", true, false, true},   /* ::1 is tried too, where the name has it */
       {"wss", "localhost", false, false, false}, /* an authority that nobody knows */
       {"wss", "127.0.0.1", true, false, false},  /* another name */
-      {"wss", "127.0.0.1", false, true, true},
-      {"ws", "127.0.0.1", true, false, false},   /* plain on the TLS port */
+      {"wss", "127.0.0.1", false, true, true},   {"ws", "127.0.0.1", true, false, false}, /* plain on the TLS port */
   };
   for (size_t i = 0; i < MU_COUNT(cases); i++) {
     struct seen seen;
@@ -398,7 +403,8 @@ static int accept_and_upgrade(int listener, const void *more, size_t more_len)
   int n = snprintf(text, sizeof text, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key + 19);
   SHA1((unsigned char *)text, (size_t)n, hash);
   EVP_EncodeBlock((unsigned char *)accept, hash, sizeof hash);
-  dprintf(fd, "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
+  dprintf(fd, "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+          accept);
   if (more_len)
     CU_ASSERT_EQUAL(write(fd, more, more_len), (ssize_t)more_len);
   return fd;
@@ -460,7 +466,9 @@ static void test_bad_frames(void)
     const char *what;
   } cases[] = {
       {"\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", 10, "a length that nobody has"},
-      {"\x81\x7e\x04\x00" "0123456789", 14, "over max_message, by one fragment at least"},
+      {"\x81\x7e\x04\x00"
+       "0123456789",
+       14, "over max_message, by one fragment at least"},
       {"\x83\x00", 2, "a reserved opcode"},
       {"\xf1\x01x", 3, "reserved bits"},
       {"\x81\x02\xff\xfe", 4, "bad UTF-8"},

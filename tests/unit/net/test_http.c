@@ -75,8 +75,7 @@ static void *run_talk(void *context)
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   size_t have = 0;
-  if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 &&
-      send(fd, talk->ask, strlen(talk->ask), MSG_NOSIGNAL) > 0)
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && send(fd, talk->ask, strlen(talk->ask), MSG_NOSIGNAL) > 0)
     for (ssize_t got; have < sizeof talk->answer - 1; have += (size_t)got)
       if ((got = recv(fd, talk->answer + have, sizeof talk->answer - 1 - have, 0)) <= 0)
         break;
@@ -152,7 +151,8 @@ static void test_answer(void)
 {
   setup();
   CU_ASSERT_EQUAL(add("/hello", MU_HTTP_GET, MU_ACCESS_PUBLIC, hello), 0);
-  const char *answer = ask("GET /hello?nam=1&name=a+b&empty= HTTP/1.1\r\nHost: t\r\nX-Mine: yes\r\nConnection: close\r\n\r\n");
+  const char *answer =
+      ask("GET /hello?nam=1&name=a+b&empty= HTTP/1.1\r\nHost: t\r\nX-Mine: yes\r\nConnection: close\r\n\r\n");
   CU_ASSERT_PTR_NOT_NULL(strstr(answer, "HTTP/1.1 200 OK\r\n"));
   CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\r\nX-Good: fine\r\n"));
   CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\r\nCache-Control: max-age=5\r\n"));
@@ -209,13 +209,16 @@ static void test_bad_routes(void)
   CU_ASSERT_EQUAL(add("a", MU_HTTP_GET, MU_ACCESS_PUBLIC, hello), MU_EINVAL);
   CU_ASSERT_EQUAL(add("/a", MU_HTTP_GET, MU_ACCESS_PUBLIC, hello), 0);
   CU_ASSERT_EQUAL(add("/a", MU_HTTP_GET, MU_ACCESS_PUBLIC, hello), MU_EEXIST);
-  struct mu_http_files files = {.size = sizeof files, .prefix = "/f/", .folder = "/nonexistent/folder",
-                                .access = MU_ACCESS_PUBLIC};
+  struct mu_http_files files = {
+      .size = sizeof files, .prefix = "/f/", .folder = "/nonexistent/folder", .access = MU_ACCESS_PUBLIC};
   CU_ASSERT_EQUAL(mu_http_files(in, &files), MU_EIO);
   files.prefix = "/f";
   CU_ASSERT_EQUAL(mu_http_files(in, &files), MU_EINVAL);
-  files = (struct mu_http_files){.size = sizeof files, .prefix = "/f/", .folder = FIXTURES "/server-status",
-                                 .index = "none.html", .access = MU_ACCESS_PUBLIC};
+  files = (struct mu_http_files){.size = sizeof files,
+                                 .prefix = "/f/",
+                                 .folder = FIXTURES "/server-status",
+                                 .index = "none.html",
+                                 .access = MU_ACCESS_PUBLIC};
   CU_ASSERT_EQUAL(mu_http_files(in, &files), MU_EIO);
   files.index = "agent-report.json";
   files.cache_control = "a\r\nX: b";

@@ -49,9 +49,9 @@ static void test_preference(void)
     CU_ASSERT_EQUAL(mui_router_add(router, in, route_new(paths[i], MU_HTTP_GET)), 0);
   CU_ASSERT_EQUAL(mui_router_add(router, in, route_new("/a/*", MU_HTTP_POST)), 0);
   static const char *const expected[][2] = {
-      {"/", "/"},          {"/x", "/*"},     {"/a", "/*"},       {"/a/", "/a/"},        {"/a/x", "/a/*"},
+      {"/", "/"},          {"/x", "/*"},        {"/a", "/*"},         {"/a/", "/a/"},        {"/a/x", "/a/*"},
       {"/a/b", "/a/*"},    {"/a/b/", "/a/b/*"}, {"/a/b/c", "/a/b/c"}, {"/a/b/cd", "/a/b/*"}, {"/A/x", "/*"},
-      {"/a//b/c", "/a/*"}, {"", "none"},     {"a", "none"},
+      {"/a//b/c", "/a/*"}, {"", "none"},        {"a", "none"},
   };
   for (size_t i = 0; i < MU_COUNT(expected); i++)
     CU_ASSERT_STRING_EQUAL(find(router, expected[i][0], MU_HTTP_GET), expected[i][1]);

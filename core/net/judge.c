@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: ISC */
+/* Judging a request by its head: what is refused, and with which words. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <muster/log.h>
+#include "net/exchange.h"
+
+/* A header that the library knows. Several of one name are joined with ','. False: none, or longer than fits. */
+static bool known_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
+{
+  int len = lws_hdr_total_length(wsi, token);
+  return len > 0 && (size_t)len < size && lws_hdr_copy(wsi, out, (int)size, token) > 0;
+}
+
+void mui_http_decline(struct mu_http *request, int status, const char *code, const char *message)
+{
+  request->state = MUI_REQUEST_RUNNING;
+  mu_http_error(request, status, code, message);
+}
+
+void mui_http_refuse(struct mu_http *request, int status, const char *code, const char *message)
+{
+  request->close = true;
+  mui_http_decline(request, status, code, message);
+}
+
+static bool judge_version(struct mu_http *request, bool *old)
+{
+  char version[16];
+  if (!known_header(request->wsi, WSI_TOKEN_HTTP, version, sizeof version))
+    version[0] = '\0';
+  *old = strncmp(version, "HTTP/1.0", 8) == 0;
+  if (*old || strncmp(version, "HTTP/1.1", 8) == 0)
+    return true;
+  mui_http_refuse(request, 505, "bad_version", "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  return false;
+}
+
+static bool judge_host(struct mu_http *request, bool old)
+{
+  char host[300];
+  int len = lws_hdr_total_length(request->wsi, WSI_TOKEN_HOST);
+  if (len <= 0) {
+    if (old)
+      return true;
+    mui_http_refuse(request, 400, "bad_host", "the Host header is missing");
+    return false;
+  }
+  if (!known_header(request->wsi, WSI_TOKEN_HOST, host, sizeof host) || strpbrk(host, ", \t/@?#\\")) {
+    mui_http_refuse(request, 400, "bad_host", "the Host header is not one host");
+    return false;
+  }
+  return true;
+}
+
+/* Decides how long the body is: `*length`; false: refused. */
+static bool judge_length(struct mu_http *request, bool needs_length, uint64_t *length)
+{
+  struct lws *wsi = request->wsi;
+  bool given = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+  *length = 0;
+  if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
+    if (given)
+      mui_http_refuse(request, 400, "bad_length", "Content-Length and Transfer-Encoding contradict each other");
+    else
+      mui_http_refuse(request, 411, "length_required", "a body needs a Content-Length");
+    return false;
+  }
+  if (!given) {
+    if (needs_length)
+      mui_http_refuse(request, 411, "length_required", "a body needs a Content-Length");
+    return !needs_length;
+  }
+  char text[24];
+  bool good = known_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text) && strlen(text) <= 18;
+  for (const char *at = text; good && *at; at++) {
+    good = *at >= '0' && *at <= '9';
+    *length = *length * 10 + (uint64_t)(*at - '0');
+  }
+  if (!good)
+    mui_http_refuse(request, 400, "bad_length", "Content-Length must be one whole number");
+  return good;
+}
+
+/* Mirrors the library's own rule, which decides in lws_http_transaction_completed(). */
+static bool wants_close(struct lws *wsi)
+{
+  char value[64];
+  if (!known_header(wsi, WSI_TOKEN_CONNECTION, value, sizeof value))
+    return lws_hdr_total_length(wsi, WSI_TOKEN_CONNECTION) > 0;
+  return strcasestr(value, "close") != NULL;
+}
+
+static void allow_header(struct mu_http *request, unsigned methods)
+{
+  static const struct {
+    unsigned method;
+    const char *names;
+  } names[] = {{MU_HTTP_GET, "GET, HEAD, "},
+               {MU_HTTP_POST, "POST, "},
+               {MU_HTTP_PUT, "PUT, "},
+               {MU_HTTP_PATCH, "PATCH, "},
+               {MU_HTTP_DELETE, "DELETE, "}};
+  char allow[64] = "";
+  for (size_t i = 0; i < MU_COUNT(names); i++)
+    if (methods & names[i].method)
+      strcat(allow, names[i].names);
+  strcat(allow, "OPTIONS");
+  mu_http_set(request, "Allow", allow);
+}
+
+/* Finds the route; false: answered. */
+static bool judge_route(struct mu_http *request, const struct mui_session *session, int library_method)
+{
+  const struct mui_router *router = request->net->http_routes;
+  struct mu_str path = mu_http_path(request);
+  struct mui_route *route = NULL;
+  unsigned allowed = 0;
+  unsigned asked = library_method == LWSHUMETH_OPTIONS || library_method == LWSHUMETH_CONNECT ? 0 : request->method;
+  enum mui_found found = mui_router_find(router, path, asked, session->listener, &route, &allowed);
+  if (found == MUI_ROUTE_METHOD && (allowed & MU_HTTP_GET)) {
+    /* A folder of files claims its whole prefix, but what it does not have is not there for any method. */
+    struct mui_route *files = NULL;
+    if (mui_router_find(router, path, MU_HTTP_GET, session->listener, &files, NULL) == MUI_ROUTE_FOUND &&
+        files->files && !mui_files_have(files, path))
+      found = MUI_ROUTE_NONE;
+  }
+  if (found == MUI_ROUTE_NONE) {
+    mui_http_decline(request, 404, "not_found", "there is nothing at this path");
+    return false;
+  }
+  if (found == MUI_ROUTE_METHOD) {
+    allow_header(request, allowed);
+    if (library_method == LWSHUMETH_OPTIONS) {
+      request->state = MUI_REQUEST_RUNNING;
+      mu_http_answer(request, 204, NULL, NULL);
+    } else {
+      mui_http_decline(request, 405, "method_not_allowed", "this path does not know the method");
+    }
+    return false;
+  }
+  request->route = route;
+  if (route->http.access != MU_ACCESS_PUBLIC && !mu_http_principal(request)) {
+    mu_http_set(request, "WWW-Authenticate", "Bearer");
+    mui_http_decline(request, 401, "unauthorized", "log in first");
+    return false;
+  }
+  return true;
+}
+
+/* Answers Expect ourselves. */
+static void judge_expect(struct mu_http *request, bool old, bool *broken)
+{
+  char value[32];
+  if (lws_hdr_total_length(request->wsi, WSI_TOKEN_HTTP_EXPECT) <= 0 || old)
+    return;
+  if (!known_header(request->wsi, WSI_TOKEN_HTTP_EXPECT, value, sizeof value) ||
+      strcasecmp(value, "100-continue") != 0) {
+    mui_http_refuse(request, 417, "bad_expectation", "only 100-continue may be expected");
+    return;
+  }
+  static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  if (request->body_expected > 0)
+    *broken = lws_write(request->wsi, (unsigned char *)(uintptr_t)go_on, sizeof go_on - 1, LWS_WRITE_HTTP) < 0;
+}
+
+/* Whether a body, and so a length, belongs to the method. */
+static bool set_method(struct mu_http *request, int library_method)
+{
+  request->head = library_method == LWSHUMETH_HEAD;
+  switch (library_method) {
+  case LWSHUMETH_HEAD:
+  case LWSHUMETH_GET:
+    request->method = MU_HTTP_GET;
+    return false;
+  case LWSHUMETH_POST:
+    request->method = MU_HTTP_POST;
+    return true;
+  case LWSHUMETH_PUT:
+    request->method = MU_HTTP_PUT;
+    return true;
+  case LWSHUMETH_PATCH:
+    request->method = MU_HTTP_PATCH;
+    return true;
+  case LWSHUMETH_DELETE:
+    request->method = MU_HTTP_DELETE;
+    return false;
+  default:
+    return false;
+  }
+}
+
+static bool few_enough(struct mu_http *request)
+{
+  if (request->per_peer->requests <= MUI_HTTP_MAX_PER_PEER)
+    return true;
+  mu_log_limited(request->net->runtime->core, MU_LOG_WARN, "http peer", "%s has %u HTTP requests in progress",
+                 request->peer, request->per_peer->requests);
+  mu_http_set(request, "Retry-After", "1");
+  mui_http_refuse(request, 429, "too_many_requests", "too many requests in progress from this address");
+  return false;
+}
+
+bool mui_http_judge(struct mu_http *request, const struct mui_session *session, int library_method)
+{
+  bool needs_length = set_method(request, library_method);
+  bool old = false, broken = false;
+  uint64_t length = 0;
+  if (!few_enough(request) || !judge_version(request, &old) || !judge_host(request, old) ||
+      !judge_length(request, needs_length, &length))
+    return true;
+  request->close = old || wants_close(request->wsi);
+  if (length > 0 && request->method == MU_HTTP_GET) {
+    mui_http_refuse(request, 413, "body_too_long", "this method takes no body");
+  } else if (!judge_route(request, session, library_method)) {
+    request->close |= length > 0; /* its body stays unread */
+  } else if (length > request->route->http.max_body) {
+    mui_http_refuse(request, 413, "body_too_long", "the body is longer than this path takes");
+  } else {
+    request->body_expected = (size_t)length;
+    judge_expect(request, old, &broken);
+  }
+  return !broken;
+}
