@@ -53,12 +53,16 @@ static void *guard(void *context)
   return NULL;
 }
 
-int mui_guard_start(struct mui_run *run)
+void mui_guard_block(void)
 {
   sigset_t set;
   watched(&set);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
+}
+
+int mui_guard_start(struct mui_run *run)
+{
   if (pthread_create(&run->guard, NULL, guard, run) != 0)
     return MU_ENOMEM;
   pthread_setname_np(run->guard, "guard");

@@ -60,7 +60,9 @@ void mui_run_reload(void *run);
 void mui_run_end(void *run);
 void mui_log_problems(const mu_instance *in, const struct mui_problems *problems);
 
-/* Blocks the signals in all threads that follow, and waits for them in one of its own. 0 or MU_ENOMEM. */
+/* Blocks the guard's signals in this thread and all that follow; they wait. */
+void mui_guard_block(void);
+/* Waits for them in a thread of its own. The loop and the instance `core` are there. 0 or MU_ENOMEM. */
 int mui_guard_start(struct mui_run *run);
 /* From now on the process ends in time by itself. */
 void mui_guard_alarm(struct mui_run *run);

@@ -156,9 +156,8 @@ static int assemble(struct mui_run *run)
   if (!runtime->core)
     return MU_ENOMEM;
   raise_limits(runtime->core);
-  /* Threads that the loop makes must not take the guard's signals: it blocks them first. */
-  if (mui_guard_start(run) < 0)
-    return MU_ENOMEM;
+  /* Threads that the loop makes must not take the guard's signals. */
+  mui_guard_block();
   runtime->loop = mui_loop_new((unsigned)common->workers, SPARE_WORKERS);
   runtime->bus = runtime->loop ? mui_bus_new() : NULL;
   if (!runtime->bus)
@@ -172,7 +171,8 @@ static int assemble(struct mui_run *run)
   if (!runtime->host || !run->patience || !run->deadline || !run->reloaded)
     return MU_ENOMEM;
   mui_host_watch(runtime->host, on_instance, run);
-  return 0;
+  /* It posts to the loop, so the loop is there; a signal that came earlier has waited. No plugin runs before. */
+  return mui_guard_start(run);
 }
 
 static int status_of(int result)

@@ -31,7 +31,7 @@ MU_API void mu_timer_free(mu_timer *timer);
 
 /* ---- descriptors ---------------------------------------------------------------------------- */
 
-enum { MU_FD_READ = 1, MU_FD_WRITE = 2 };
+enum mu_fd_event { MU_FD_READ = 1, MU_FD_WRITE = 2 };
 
 typedef struct mu_fd mu_fd;
 typedef void (*mu_fd_fn)(void *context, int fd, unsigned events);
