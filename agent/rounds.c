@@ -106,14 +106,22 @@ static void open_round(struct agent *agent, bool all, int64_t until_ns)
   rounds_progress(agent);
 }
 
-/* How long the fastest collectors may take. */
-static int64_t fastest_deadline_ns(const struct schedule *schedule)
+/* How long the fastest collectors may take, or any of them. */
+static int64_t deadline_ns(const struct schedule *schedule, bool any)
 {
   double base = schedule_base_s(schedule), deadline = 0;
   for (const struct slot *slot = schedule->slots; slot; slot = slot->next)
-    if (slot->interval_s <= base)
+    if (any || slot->interval_s <= base)
       deadline = fmax(deadline, slot->deadline_s);
   return (int64_t)(deadline * 1e9);
+}
+
+/* Until when the first two rounds wait. The only report of --once waits for all: no later one would have what it lacks. */
+static int64_t first_until_ns(const struct agent *agent, int64_t within_ns)
+{
+  if (agent->once)
+    return mu_mono_ns() + deadline_ns(&agent->schedule, true) + MOMENT_NS;
+  return agent->began_ns + within_ns;
 }
 
 static void on_wake(void *context)
@@ -123,7 +131,7 @@ static void on_wake(void *context)
   int64_t now = mu_mono_ns();
   schedule_warn(schedule);
   if (agent->phase == PHASE_SECOND) {
-    open_round(agent, true, agent->began_ns + FIRST_WITHIN_NS);
+    open_round(agent, true, first_until_ns(agent, FIRST_WITHIN_NS));
     return;
   }
   if (agent->phase != PHASE_RUNNING)
@@ -139,7 +147,7 @@ static void on_wake(void *context)
   /* A round that still waits is over: its report goes out before the next begins. */
   if (agent->waiting)
     close_round(agent);
-  int64_t patience = fastest_deadline_ns(schedule);
+  int64_t patience = deadline_ns(schedule, false);
   open_round(agent, false, now + (patience < period ? patience : period));
 }
 
@@ -157,7 +165,7 @@ void rounds_begin(struct agent *agent)
 {
   agent->phase = PHASE_FIRST;
   agent->began_ns = mu_mono_ns();
-  open_round(agent, true, agent->began_ns + FIRST_WITHIN_NS / 2);
+  open_round(agent, true, first_until_ns(agent, FIRST_WITHIN_NS / 2));
 }
 
 void rounds_changed(struct agent *agent)
