@@ -213,7 +213,8 @@ static struct mui_unit *start(struct mui_host *host, const struct mui_set *start
       return old;
     }
   }
-  mu_log(host->runtime->core, MU_LOG_ERROR, "\"%s\" does not run", unit->name);
+  mu_log(host->runtime->core, MU_LOG_ERROR, "\"%s\" does not run%s", unit->name,
+         unit->required ? ", and it is required" : "");
   return NULL;
 }
 
