@@ -123,7 +123,7 @@ void due_sweep(struct registry *registry, int64_t now_ns)
     } else if (record->pub.online) {
       record->pub.online = false;
       record->pub.version++;
-      mu_event_emit(registry->offline, &record->pub);
+      record_tell(record, registry->offline);
     } else {
       mu_count(registry->forgotten, 1);
       registry_forget(record);

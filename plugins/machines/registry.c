@@ -129,6 +129,13 @@ static void drop_owner_if_empty(struct registry *registry, struct owner *owner)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+void record_tell(struct record *record, mu_event_type *type)
+{
+  record->refs++;
+  mu_event_emit(type, &record->pub);
+  record_unref(record);
+}
+
 void record_unref(struct record *record)
 {
   if (--record->refs > 0)
@@ -308,7 +315,7 @@ int registry_declare(struct registry *registry, mu_instance *in, const struct mu
   refresh(record);
   if (news || said != 0) {
     record->pub.version++;
-    mu_event_emit(registry->info, &record->pub);
+    record_tell(record, registry->info);
   }
   return said < 0 ? said : 0;
 }
@@ -328,7 +335,7 @@ void registry_undeclare(struct record *record, bool removed)
   if (due_set(record) != 0)
     mu_log(record->registry->in, MU_LOG_ERROR, "out of memory: machine \"%s\" will not be forgotten by itself",
            record->pub.id);
-  mu_event_emit(record->registry->info, &record->pub);
+  record_tell(record, record->registry->info);
 }
 
 void registry_set_public(struct record *record, bool is_public)
@@ -338,7 +345,7 @@ void registry_set_public(struct record *record, bool is_public)
     return;
   refresh(record);
   record->pub.version++;
-  mu_event_emit(record->registry->info, &record->pub);
+  record_tell(record, record->registry->info);
 }
 
 /* ---- reports --------------------------------------------------------------------------------- */
@@ -382,12 +389,14 @@ int registry_report(struct record *record, const struct mu_machine_report *repor
   pub->reports++;
   pub->version++;
   mu_count(registry->reports, 1);
-  record->refs++; /* a listener may forget it */
+  /* A listener may forget it: then machine.deleted is the last that is told. */
+  record->refs++;
   if (!was_online)
     mu_event_emit(registry->online, pub);
-  if (said)
+  if (said && !record->gone)
     mu_event_emit(registry->info, pub);
-  mu_event_emit(registry->report, pub);
+  if (!record->gone)
+    mu_event_emit(registry->report, pub);
   record_unref(record);
   return 0;
 }

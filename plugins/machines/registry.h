@@ -112,6 +112,8 @@ void registry_forget(struct record *record);
 /* Notes that `in` keeps something here; 0 or an error. */
 int registry_user(struct registry *registry, mu_instance *in);
 void record_unref(struct record *record);
+/* Tells the listeners, of whom one may forget the record under the others. */
+void record_tell(struct record *record, mu_event_type *type);
 
 /* ---- roster.c -------------------------------------------------------------------------------- */
 

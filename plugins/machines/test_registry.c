@@ -345,9 +345,44 @@ static void many_due_times(void)
   end(&world);
 }
 
+static void forget_it(void *context, const struct mu_event *event)
+{
+  struct world *world = context;
+  world->api->forget(world->self, event->payload);
+}
+
+/* Of two listeners the first forgets the machine; the second still reads it, and is told of the end last. */
+static void forgotten_by_a_listener(void)
+{
+  static const char *const when[] = {MU_EVENT_MACHINE_INFO, MU_EVENT_MACHINE_ONLINE, MU_EVENT_MACHINE_REPORT,
+                                     MU_EVENT_MACHINE_OFFLINE};
+  for (size_t i = 0; i < MU_COUNT(when); i++) {
+    struct world world;
+    begin(&world);
+    mu_buf_clear(&world.events);
+    const mu_form *form =
+        world.api->form_add(world.self, world.user, &(struct mu_form_ops){sizeof(struct mu_form_ops), "f"}, NULL);
+    CU_ASSERT_EQUAL(mu_event_on(world.user, when[i], -1, forget_it, &world), 0);
+    const struct mu_machine *machine = world.api->find(world.self, "p", "", "a", true);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(machine);
+    if (i == 0)
+      world.api->set_public(world.self, machine, true);
+    else
+      CU_ASSERT_EQUAL(report_text(&world, machine, form, "{}", ""), 0);
+    due_sweep(world.self, now_ns += 31 * SECOND);
+    CU_ASSERT_PTR_NULL(world.api->find(world.self, "p", "", "a", false));
+    told(&world, i == 0   ? "info:a deleted:a "
+                 : i == 1 ? "online:a deleted:a "
+                 : i == 2 ? "online:a report:a deleted:a "
+                          : "online:a report:a offline:a deleted:a ");
+    end(&world);
+  }
+}
+
 static const struct unit_test tests[] = {
     {"from the first report to being forgotten", lives}, {"the configuration wins", configuration_wins},
     {"owners are bounded", owners_are_bounded},          {"walking while it changes", walks_while_it_changes},
     {"forms are made once", forms_are_made_once},        {"many due times", many_due_times},
+    {"forgotten by a listener", forgotten_by_a_listener},
 };
 UNIT_MAIN("machines", tests)
