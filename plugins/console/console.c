@@ -6,6 +6,10 @@
 #include <json-c/json.h>
 #include <muster/muster.h>
 
+/* Beyond all handles of machines. */
+#define HELLO_KEY (UINT64_MAX - 1)
+#define READY_KEY UINT64_MAX
+
 struct config {
   const char *page;
 };
@@ -111,10 +115,11 @@ static int send_machine(void *context, const struct mu_machine *machine)
   return text ? mu_conn_send_latest(snapshot->conn, machine->handle, text) : 0;
 }
 
-static int send_literal(mu_conn *conn, struct mu_str literal)
+/* Keyed: what is sent to one reader alone counts against the bound of its queue, which a long snapshot is over. */
+static int send_literal(mu_conn *conn, uint64_t key, struct mu_str literal)
 {
   mu_text *text = mu_text_new(literal.at, literal.len);
-  int result = text ? mu_conn_send(conn, text) : MU_ENOMEM;
+  int result = text ? mu_conn_send_latest(conn, key, text) : MU_ENOMEM;
   mu_text_unref(text);
   return result;
 }
@@ -124,11 +129,11 @@ static int opened(void *self, mu_conn *conn)
 {
   struct console *console = self;
   struct snapshot snapshot = {console, conn};
-  int result = send_literal(conn, MU_STR("{\"type\":\"hello\"}"));
+  int result = send_literal(conn, HELLO_KEY, MU_STR("{\"type\":\"hello\"}"));
   if (result == 0)
     result = console->api->each(console->machines.self, NULL, NULL, send_machine, &snapshot);
   if (result == 0)
-    result = send_literal(conn, MU_STR("{\"type\":\"ready\"}"));
+    result = send_literal(conn, READY_KEY, MU_STR("{\"type\":\"ready\"}"));
   return result == 0 ? mu_group_join(console->watchers, conn) : result;
 }
 

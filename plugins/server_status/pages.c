@@ -6,6 +6,8 @@
 
 /* One state as a whole: a slow page gets the newest snapshot only. */
 enum { SNAPSHOT_KEY = 1 };
+/* Beyond all handles of machines. */
+#define PONG_KEY UINT64_MAX
 
 /* ---- who may look ---------------------------------------------------------------------------- */
 
@@ -176,7 +178,8 @@ int pages_message(void *self, mu_conn *conn, const struct mu_message *message)
   mu_text *pong = mu_text_printf("{\"timestamp\":%lld,\"type\":\"pong\"}", (long long)(mu_now_ms() / 1000));
   if (!pong)
     return MU_ENOMEM;
-  result = mu_conn_send(conn, pong);
+  /* Keyed: a page that is behind may ping all the same; only its newest pong waits. */
+  result = mu_conn_send_latest(conn, PONG_KEY, pong);
   mu_text_unref(pong);
   return result == MU_ENOMEM ? result : 0;
 }
