@@ -6,6 +6,8 @@
 #include <muster/log.h>
 #include "net/ws.h"
 
+enum { STALLED_S = 5 }; /* a second that comes later than this: the process was held up */
+
 void mui_wheel_remove(struct mu_conn *conn)
 {
   if (!conn->wheel_pprev)
@@ -111,10 +113,30 @@ static uint32_t look(struct mu_conn *conn, uint32_t now)
   return conn->ping_s < next ? conn->ping_s : next;
 }
 
+/*
+ * The process was stopped, swapped out or blocked. What the peers said meanwhile is still unread, and nobody pinged them: this time did
+ * not pass for them, or all would be cut at once.
+ */
+static void pass_over(struct mui_net_ws *ws, int64_t now_ns, uint32_t seconds)
+{
+  int64_t passed_ns = (int64_t)seconds * 1000000000;
+  ws->began_ns += passed_ns;
+  for (uint32_t i = 0; i < ws->slot_count; i++) {
+    struct mu_conn *conn = ws->slots[i].conn;
+    if (conn)
+      conn->heard_ns = conn->heard_ns + passed_ns < now_ns ? conn->heard_ns + passed_ns : now_ns;
+  }
+}
+
 void mui_wheel_second(void *net_ws)
 {
   struct mui_net_ws *ws = net_ws;
-  uint32_t now = (uint32_t)((mu_mono_ns() - ws->began_ns) / 1000000000);
+  int64_t now_ns = mu_mono_ns();
+  uint32_t now = (uint32_t)((now_ns - ws->began_ns) / 1000000000);
+  if (now - ws->now_s > STALLED_S && now > ws->now_s) {
+    pass_over(ws, now_ns, now - ws->now_s - 1);
+    now = ws->now_s + 1;
+  }
   while (ws->now_s < now) {
     uint32_t slot = ++ws->now_s % MUI_WHEEL_SLOTS;
     while (ws->wheel[slot]) {

@@ -145,6 +145,7 @@ void mui_conn_leave_all(struct mu_conn *conn);
 /* Looks at the connection at `at_s` at the latest. */
 void mui_wheel_by(struct mu_conn *conn, uint32_t at_s);
 void mui_wheel_remove(struct mu_conn *conn);
-void mui_wheel_second(void *net_ws);
+/* Timer: the next second. */
+MUI_API void mui_wheel_second(void *net_ws);
 
 #endif

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "net/ws.h"
 
 static int64_t ahead_ns;
 
@@ -63,11 +64,14 @@ static void end(struct seen *seen)
   free(seen);
 }
 
-/* Seconds pass; the wheel, which looks once a second, has seen it afterwards. */
+/* Seconds pass; the wheel looks at each. */
 static void later(struct seen *seen, int seconds)
 {
-  ahead_ns += (int64_t)seconds * 1000000000;
-  server_run(&seen->server, 1050);
+  while (seconds-- > 0) {
+    ahead_ns += 1000000000;
+    mui_wheel_second(seen->server.runtime.net->ws);
+  }
+  server_run(&seen->server, 20);
 }
 
 static bool pinged(struct seen *seen, struct peer *peer)
@@ -175,10 +179,36 @@ static void test_reader_takes_nothing(void)
   end(seen);
 }
 
+/* The process is held up for minutes: nobody is cut for what could not be heard, and all goes on as before. */
+static void test_stall(void)
+{
+  struct seen *seen = begin(20, 30);
+  struct peer *peer = peer_open(&seen->server, "/ws");
+  struct peer *drips = peer_open(&seen->server, "/ws");
+  peer_frame(&seen->server, drips, 0x01, "a", 1);
+  server_run(&seen->server, 20);
+  for (int i = 0; i < 3; i++) {
+    later(seen, 15);
+    peer_text(&seen->server, peer, "x");
+    ahead_ns += INT64_C(300000000000);
+    mui_wheel_second(seen->server.runtime.net->ws);
+    server_run(&seen->server, 20);
+    CU_ASSERT_EQUAL(seen->closed, 0);
+  }
+  CU_ASSERT_EQUAL(peer_expect_close(&seen->server, drips), 1008);
+  CU_ASSERT(pinged(seen, peer));
+  later(seen, 35);
+  CU_ASSERT_EQUAL(peer_expect_close(&seen->server, peer), 1001);
+  peer_free(peer);
+  peer_free(drips);
+  end(seen);
+}
+
 static const struct unit_test tests[] = {
     {"pings", test_pings},
     {"silence", test_silence},
     {"unfinished message and admission", test_unfinished},
     {"a reader that takes nothing", test_reader_takes_nothing},
+    {"the process is held up", test_stall},
 };
 UNIT_MAIN("net/heartbeat", tests)
