@@ -9,7 +9,7 @@ function bytes(n) {
   return `${i === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${units[i]}`;
 }
 const speed = (n) => `${bytes(n)}/s`;
-const percent = (n) => (Number.isFinite(n) ? `${n.toFixed(n < 10 ? 1 : 0)} %` : "–");
+const percent = (n) => (Number.isFinite(n) ? `${n.toFixed(n < 9.95 ? 1 : 0)} %` : "–");
 function span(seconds) {
   if (!Number.isFinite(seconds)) return "–";
   const days = Math.floor(seconds / 86400), hours = Math.floor(seconds / 3600) % 24, minutes = Math.floor(seconds / 60) % 60;
@@ -17,8 +17,10 @@ function span(seconds) {
   if (hours > 0) return `${hours} h ${minutes} min`;
   return minutes > 0 ? `${minutes} min` : `${Math.max(0, Math.round(seconds))} s`;
 }
-const flag = (country) =>
-  /^[a-z]{2}$/i.test(country) ? String.fromCodePoint(...[...country.toUpperCase()].map((c) => 0x1f1a5 + c.charCodeAt(0))) : "";
+// Letters and no flag: not every system has pictures for them.
+const code = (country) => (/^[a-z]{2}$/i.test(country) ? country.toUpperCase() : "");
+const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
 // Sets text only where it changed, so that a selection or a screen reader is left in peace.
 function put(node, text) {
@@ -93,10 +95,14 @@ function makeFact(container) {
   value.dir = "auto";
   return { nodes: [name, value], name, value };
 }
-function showFact(facts, name, text) {
+// Several values of one fact stand in columns, so that none moves when another gets longer.
+function showFact(facts, name, ...values) {
   const fact = facts.get(name, makeFact);
   put(fact.name, name);
-  put(fact.value, text);
+  if (values.length === 1) return put(fact.value, values[0]);
+  fact.value.className = `columns of${values.length}`;
+  while (fact.value.childElementCount < values.length) element("span", "", fact.value);
+  values.forEach((value, i) => put(fact.value.children[i], value));
 }
 
 const known = new Set(["cpu", "memory", "disk", "network", "system", "agent"]);
@@ -105,31 +111,30 @@ const known = new Set(["cpu", "memory", "disk", "network", "system", "agent"]);
 function plain(value) {
   if (Array.isArray(value)) return value.map(plain).join(" · ");
   if (value && typeof value === "object") return Object.entries(value).map(([k, v]) => `${k} ${plain(v)}`).join(", ");
-  return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(2) : String(value);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "number" ? numbers.format(value) : String(value);
 }
 
 function makeCard() {
   const node = page.card.content.firstElementChild.cloneNode(true);
   const find = (name) => node.querySelector(`.${name}`);
   const card = {
-    node, name: find("name"), flag: find("flag"), state: find("state"), about: find("about"),
+    node, name: find("name"), country: find("country"), state: find("state"), about: find("about"),
     bars: keyed(find("bars")), facts: keyed(find("facts")), more: keyed(find("more")),
-    cores: element("div", "cores"),
+    cores: find("cores"), strip: find("strip"),
   };
-  find("bars").after(card.cores);
   return card;
 }
 
 function showCores(card, list) {
   const cores = Array.isArray(list) && list.length > 1 ? list : [];
   card.cores.hidden = cores.length === 0;
-  while (card.cores.childElementCount > cores.length) card.cores.lastElementChild.remove();
-  while (card.cores.childElementCount < cores.length) element("span", "", card.cores);
-  cores.forEach((share, i) => {
-    const at = Math.min(100, Math.max(0, share));
-    card.cores.children[i].style.transform = `scaleY(${Math.max(at, 4) / 100})`;
-  });
-  card.cores.title = cores.length ? `${cores.length} cores` : "";
+  card.strip.classList.toggle("many", cores.length > 24);
+  while (card.strip.childElementCount > cores.length) card.strip.lastElementChild.remove();
+  while (card.strip.childElementCount < cores.length) element("span", "", card.strip);
+  cores.forEach((share, i) => card.strip.children[i].style.setProperty("--at", `${Math.min(100, Math.max(0, share))}%`));
+  const title = cores.length ? `${cores.length} cores, ${percent(Math.max(...cores))} at most` : "";
+  if (card.cores.title !== title) card.cores.title = title;
 }
 
 function makeDetails(container) {
@@ -157,12 +162,14 @@ function showCard({ data, card }) {
   card.node.dataset.online = data.online;
   put(card.name, data.name || data.id);
   card.name.title = data.name || data.id;
-  put(card.flag, flag(data.country));
-  card.flag.title = [data.location, data.country].filter(Boolean).join(", ");
-  const about = [system.platform && `${system.platform} ${system.platform_version ?? ""}`.trim(), system.kernel, system.virtualization,
-    cpu.cores && `${cpu.cores} × ${cpu.model ?? "CPU"}`].filter(Boolean).join(" · ");
-  put(card.about, about || " ");
-  card.about.title = about;
+  put(card.country, code(data.country));
+  card.country.hidden = !code(data.country);
+  card.country.title = data.location;
+  const platform = system.platform && `${system.platform} ${system.platform_version ?? ""}`.trim();
+  const about = [data.location, platform, cpu.cores && `${cpu.cores} ${cpu.cores > 1 ? "cores" : "core"}`, memory.total && bytes(memory.total)]
+    .filter(Boolean).join(" · ");
+  card.aboutText = about;
+  if (card.about.title !== about) card.about.title = about;
   showState(data, card);
 
   card.bars.begin();
@@ -174,13 +181,15 @@ function showCard({ data, card }) {
   showCores(card, cpu.per_core);
 
   card.facts.begin();
-  if (network.rx_speed !== undefined) showFact(card.facts, "Network", `↓ ${speed(network.rx_speed)}  ↑ ${speed(network.tx_speed)}`);
-  if (cpu.load1 !== undefined) showFact(card.facts, "Load", [cpu.load1, cpu.load5, cpu.load15].map((n) => Number(n).toFixed(2)).join("  "));
+  if (network.rx_speed !== undefined) showFact(card.facts, "Network", `↓ ${speed(network.rx_speed)}`, `↑ ${speed(network.tx_speed)}`);
+  if (cpu.load1 !== undefined) showFact(card.facts, "Load", ...[cpu.load1, cpu.load5, cpu.load15].map((n) => Number(n).toFixed(2)));
   if (system.uptime !== undefined) showFact(card.facts, "Up", span(system.uptime));
   if (agent.stuck) showFact(card.facts, "Stuck", agent.stuck);
   card.facts.end();
 
   card.more.begin();
+  showDetails(card, "System", [["Host name", system.hostname], ["Processor", cpu.model], ["Kernel", system.kernel], ["Architecture", system.arch],
+    ["Virtualization", system.virtualization], ["Agent", agent.version]].filter(([, text]) => text).map(([k, v]) => [k, String(v)]), false);
   showDetails(card, "Disks", (disk.disks ?? []).map((d) => [String(d.path),
     `${percent(d.used_percent)} of ${bytes(d.total)}` + (d.read_speed === undefined ? "" : ` · read ${speed(d.read_speed)} · write ${speed(d.write_speed)}`)]), false);
   showDetails(card, "Interfaces", (network.interfaces ?? []).map((n) => [String(n.name),
@@ -188,13 +197,15 @@ function showCard({ data, card }) {
   showDetails(card, "Temperatures", (system.temperatures ?? []).map((t) => [String(t.name), `${Number(t.celsius).toFixed(1)} °C`]), false);
   for (const [collector, metrics] of Object.entries(data.metrics))
     if (!known.has(collector) && metrics && typeof metrics === "object")
-      showDetails(card, collector, Object.entries(metrics).map(([k, v]) => [k, plain(v)]), true);
+      showDetails(card, words(collector), Object.entries(metrics).map(([k, v]) => [words(k), plain(v)]), true);
   card.more.end();
 }
 
 function showState(data, card) {
-  const ago = data.lastSeen ? span((Date.now() - data.lastSeen) / 1000) : "";
-  put(card.state, data.online ? "online" : data.lastSeen ? `offline · seen ${ago} ago` : "never reported");
+  card.node.classList.toggle("never", !data.lastSeen);
+  put(card.state, data.online ? "online" : data.lastSeen ? "offline" : "never reported");
+  put(card.about, data.online ? card.aboutText || " " : data.lastSeen ? `Last report ${span((Date.now() - data.lastSeen) / 1000)} ago`
+    : "Waiting for its first report");
 }
 
 // ---- all cards ----
@@ -212,10 +223,11 @@ function arrange() {
     const group = machine.data.group;
     if (!sections.has(group)) {
       const section = document.createElement("section");
-      const title = element("h2", "", section), grid = element("div", "grid", section);
+      const head = element("h2", "", section), title = element("span", "", head), tally = element("span", "tally", head);
+      const grid = element("div", "grid", section);
       title.dir = "auto";
       title.textContent = group || "Machines";
-      sections.set(group, { section, grid });
+      sections.set(group, { section, grid, tally });
     }
     if (!places.has(group)) places.set(group, []);
     places.get(group).push(machine.card.node);
@@ -238,8 +250,16 @@ function place(parent, nodes) {
   while (parent.childElementCount > nodes.length) parent.lastElementChild.remove();
 }
 function count() {
-  const online = [...machines.values()].filter(({ data }) => data.online).length;
-  put(page.summary, machines.size ? `${online} of ${machines.size} online` : "");
+  const all = [...machines.values()], tallies = new Map();
+  const online = all.filter(({ data }) => data.online).length;
+  for (const { data } of all) {
+    const tally = tallies.get(data.group) ?? { online: 0, all: 0 };
+    tallies.set(data.group, { online: tally.online + (data.online ? 1 : 0), all: tally.all + 1 });
+  }
+  for (const [group, { tally }] of sections) put(tally, tallies.has(group) ? `${tallies.get(group).online} of ${tallies.get(group).all} online` : "");
+  put(page.summary, all.length ? `${online} of ${all.length} online` : "");
+  const title = online < all.length ? `${all.length - online} offline · Muster` : "Muster";
+  if (document.title !== title) document.title = title;
 }
 
 function take(data) {

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: ISC
+"""The console's page in a real browser. MUSTER_SCREENSHOTS names a folder for pictures of it."""
+import asyncio
+import json
+import os
+import pathlib
+import random
+import threading
+import time
+
+import pytest
+import websockets
+
+webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+
+from conftest import ALL_COLLECTORS, agent_headers, documented, entry, eventually, fixture  # noqa: E402
+
+pytestmark = pytest.mark.browser
+ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", "--disable-quic", "--hide-scrollbars")
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A function that opens a browser of a width, in light or dark."""
+    opened = []
+
+    def open_(width=1440, height=1000, dark=False):
+        options = webdriver.ChromeOptions()
+        for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path}/profile{len(opened)}", f"--window-size={max(width, 520)},{height}",
+                         *(["--force-dark-mode"] if dark else [])):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+        opened.append(driver)
+        # The window of a desktop has a least width; a phone's is emulated.
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                               {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                               {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+        return driver
+
+    yield open_
+    for driver in opened:
+        driver.quit()
+
+
+def errors(driver, but=()):
+    """What the browser complained of: scripts, policies, files."""
+    return [line["message"] for line in driver.get_log("browser")
+            if line["level"] in ("SEVERE", "WARNING") and not any(word in line["message"] for word in but)]
+
+
+def card(driver, id):
+    found = [c for c in driver.find_elements(By.CSS_SELECTOR, ".card") if c.get_attribute("data-id") == id]
+    return found[0] if found else None
+
+
+def bars(driver, id):
+    """What the bars of a card say: {"CPU": "12 %"}."""
+    return driver.execute_script(
+        """const card = [...document.querySelectorAll('.card')].find((c) => c.dataset.id === arguments[0]);
+           return Object.fromEntries([...card?.querySelectorAll('.bar') ?? []].map((b) => [b.children[0].textContent, b.querySelector('.value').textContent]));""", id)
+
+
+def online(driver, id):
+    return driver.execute_script("return [...document.querySelectorAll('.card')].find((c) => c.dataset.id === arguments[0])?.dataset.online;", id)
+
+
+class Feeder:
+    """Agents that report again and again, in a thread of their own; make(n) gives the n-th report."""
+
+    def __init__(self, server, reports, every=1.0):
+        self.server, self.reports, self.every = server, dict(reports), every
+        self.silent = set()
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.run()))
+
+    async def feed(self, id, make):
+        n = 0
+        while not self.ended.is_set():
+            try:
+                async with websockets.connect(self.server.ws + "/ws-report", extra_headers=agent_headers(id), max_size=None) as link:
+                    while not self.ended.is_set():
+                        if id not in self.silent:
+                            await link.send(make(n))
+                            n += 1
+                        await asyncio.sleep(self.every)
+            except (OSError, websockets.WebSocketException):
+                await asyncio.sleep(0.2)
+
+    async def run(self):
+        await asyncio.gather(*(self.feed(id, make) for id, make in self.reports.items()))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+
+def moving(id, cpu=20, memory=40, disks=2, seed=0, **metrics):
+    """A machine whose values move."""
+    chance = random.Random(seed)
+
+    def make(n):
+        report = documented(id)
+        share = max(0.3, min(100, cpu + chance.uniform(-6, 6)))
+        report["cpu"] = {"percent": round(share, 2), "cores": 8, "modelName": "AMD EPYC 7543 32-Core Processor"}
+        report["memory"] = {"total": 33554432000, "used": int(335544320 * memory), "available": int(335544320 * (100 - memory)), "usedPercent": memory}
+        report["disk"] = [{"path": path, "total": 512110190592, "used": int(5121101905.92 * used), "free": int(5121101905.92 * (100 - used)),
+                           "usedPercent": used, "readSpeed": chance.randint(0, 9_000_000), "writeSpeed": chance.randint(0, 4_000_000)}
+                          for path, used in (("/", 41.0), ("/srv/data", 83.5))[:disks]]
+        report["network"] = {"interfaceName": "eth0", "bytesSent": 10**11 + n * 10**6, "bytesRecv": 4 * 10**11 + n * 10**6,
+                             "inSpeed": chance.randint(1_000, 20_000_000), "outSpeed": chance.randint(1_000, 5_000_000)}
+        report["system"] = {"hostname": id, "os": "linux", "platform": "debian", "arch": "x86_64", "kernel": "6.1.0-28-amd64", "uptime": 864000 + n}
+        report["metrics"] = {"cpu": {"per_core": [max(0, min(100, cpu + chance.uniform(-cpu, 30))) for _ in range(8)],
+                                     "load1": 0.71, "load5": 0.64, "load15": 0.52},
+                             "system": {"platform_version": "12.11", "virtualization": "kvm"}, **metrics}
+        return json.dumps(report)
+
+    return make
+
+
+# ---- it is live --------------------------------------------------------------------------------
+
+
+def test_a_real_machine_is_shown_live(server, agent, browser):
+    s = server(entry("demo", name="Demo", group="lab", country="CN"), status="offline_after = 3;")
+    made = agent(s, collectors=(*ALL_COLLECTORS, "example"), interval=0.5, more='adaptive = "off";')
+    driver = browser()
+    driver.get(s.http + "/")
+    eventually(lambda: online(driver, "demo") == "true")
+    eventually(lambda: {"CPU", "Memory", "Disk"} <= set(bars(driver, "demo")))
+    text = card(driver, "demo").text
+    assert "Demo" in text and "%" in bars(driver, "demo")["Memory"]
+    # A drop-in collector shows up without anybody's doing.
+    eventually(lambda: "Example" in card(driver, "demo").text and "Open files" in card(driver, "demo").text)
+
+    # Values change in place: the same elements, other texts.
+    driver.execute_script("window.before = [...document.querySelectorAll('.card, .card *')];")
+    first = card(driver, "demo").text
+    eventually(lambda: card(driver, "demo").text != first, 20)
+    assert driver.execute_script("return window.before.filter((e) => !e.isConnected).length;") == 0
+    assert driver.execute_script("return document.querySelectorAll('.card').length;") == 1
+
+    # Offline when reports stay away, online when they are back.
+    made.stop()
+    eventually(lambda: online(driver, "demo") == "false", 20)
+    assert "offline" in card(driver, "demo").text
+    agent(s)
+    eventually(lambda: online(driver, "demo") == "true", 20)
+    assert errors(driver) == []
+
+
+def test_it_recovers_from_a_restart_by_itself(server, browser):
+    s = server(entry("demo", name="Demo"), entry("other", name="Other"))
+    driver = browser()
+    driver.get(s.http + "/")
+    with Feeder(s, {"demo": moving("demo"), "other": moving("other")}, 0.3):
+        eventually(lambda: online(driver, "demo") == "true")
+        driver.execute_script("window.same = 'page';")
+        node = card(driver, "demo")
+        s.stop()
+        eventually(lambda: driver.find_element(By.ID, "link").get_attribute("data-state") == "lost")
+        again = server(entry("demo", name="Renamed"), port=s.port)  # and one machine less
+        eventually(lambda: driver.find_element(By.ID, "link").get_attribute("data-state") == "live", 30)
+        eventually(lambda: online(driver, "demo") == "true" and card(driver, "other") is None, 20)
+        assert driver.execute_script("return window.same;") == "page"
+        eventually(lambda: "Renamed" in card(driver, "demo").text)
+        assert len(driver.find_elements(By.CSS_SELECTOR, ".card")) == 1 and node is not None
+        assert again.alive()
+    # A browser reports that it could not connect: that is the restart, and nothing else.
+    assert errors(driver, but=("WebSocket connection to",)) == []
+
+
+# ---- whatever machines are called ----------------------------------------------------------------
+
+NAMES = {
+    "html": '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>',
+    "rtl": "\u202emoc.elpmaxe \u05e9\u05dc\u05d5\u05dd",
+    "long": "an-endless-name-" * 8,
+    "words": "many words " * 11,
+    "wide": "漢字" * 60,
+    "marks": "&amp; \"quoted\" 'single' `tick` ${x} {{y}}",
+}
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_names_are_texts_and_the_layout_holds(server, browser, width):
+    s = server(*(entry(id, name=name.strip()[:120 if id != "wide" else 40], group=("g-" + name)[:60 if id != "wide" else 30].strip())
+                 for id, name in NAMES.items()), entry("own"))
+    long = "x" * 200
+    evil = moving("own", disks=1, **{"zoo": {"text": '<b onmouseover="window.hacked=1">' + long, "list": list(range(64)), "flag": True}})
+
+    def own(n):
+        report = json.loads(evil(n))
+        report.update(serverName=long, group=long, location=long, countryCode="<i>")
+        report["system"].update(hostname=long, platform="<script>window.hacked=1</script>", kernel=long)
+        report["disk"][0]["path"] = "/" + long
+        report["cpu"]["modelName"] = (NAMES["html"] + long)[:250]
+        return json.dumps(report)
+
+    driver = browser(width, 900)
+    driver.get(s.http + "/")
+    with Feeder(s, {"own": own, "html": moving("html"), "rtl": moving("rtl")}):
+        eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".card")) == len(NAMES) + 1)
+        eventually(lambda: online(driver, "own") == "true" and online(driver, "rtl") == "true")
+        for details in driver.find_elements(By.CSS_SELECTOR, "details"):
+            driver.execute_script("arguments[0].open = true;", details)
+        assert driver.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth;")
+        # Nothing of a card reaches out of it.
+        outside = driver.execute_script(
+            """return [...document.querySelectorAll('.card')].flatMap((card) => { const box = card.getBoundingClientRect();
+                 return [...card.querySelectorAll('*')].filter((e) => e.getClientRects().length && (e.getBoundingClientRect().right > box.right + 1
+                   || e.getBoundingClientRect().left < box.left - 1)).map((e) => card.dataset.id + ' ' + e.className + ' ' + e.tagName); });""")
+        assert outside == []
+        assert driver.execute_script("return window.hacked;") is None
+        assert driver.execute_script("return document.querySelectorAll('.card img, .card script, .card b, .card i').length;") == 0
+        assert card(driver, "html").find_element(By.CSS_SELECTOR, ".name").text == NAMES["html"][:120]
+        assert '<b onmouseover=' in card(driver, "own").text
+    assert errors(driver) == []
+
+
+def test_the_policy_forbids_foreign_code(server, browser):
+    s = server(entry("demo"))
+    driver = browser()
+    driver.get(s.http + "/")
+    eventually(lambda: driver.find_element(By.ID, "link").get_attribute("data-state") == "live")
+    assert errors(driver) == []
+    driver.execute_script("""const e = document.createElement('script'); e.textContent = 'window.hacked = 1'; document.body.append(e);
+                             const i = document.createElement('img'); i.src = 'http://192.0.2.1/x.png'; document.body.append(i);""")
+    eventually(lambda: any("Content Security Policy" in e for e in errors(driver)))
+    assert driver.execute_script("return window.hacked;") is None
+
+
+def test_searching(server, browser):
+    s = server(entry("a", name="Alpha", group="one"), entry("b", name="Beta", group="two"))
+    driver = browser()
+    driver.get(s.http + "/")
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".card")) == 2)
+    search = driver.find_element(By.ID, "search")
+    search.send_keys("bet")
+    eventually(lambda: [c.get_attribute("data-id") for c in driver.find_elements(By.CSS_SELECTOR, ".card")] == ["b"])
+    search.send_keys("xyz")
+    eventually(lambda: driver.find_element(By.ID, "empty").is_displayed())
+    search.clear()
+    search.send_keys(" ")
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".card")) == 2)
+
+
+def test_without_machines_it_says_what_to_do(server, browser):
+    s = server(plugins=['{ name = "auth_static"; }', '{ name = "machines"; }', '{ name = "console"; }'])
+    driver = browser()
+    driver.get(s.http + "/")
+    eventually(lambda: driver.find_element(By.ID, "empty").is_displayed())
+    assert "muster-agent" in driver.find_element(By.ID, "empty").text and errors(driver) == []
+
+
+# ---- pictures ----------------------------------------------------------------------------------
+
+
+def picture(driver, name):
+    folder = os.environ.get("MUSTER_SCREENSHOTS")
+    if folder:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+        driver.save_screenshot(str(pathlib.Path(folder) / f"{name}.png"))
+
+
+def test_pictures(server, agent, browser):
+    """A park of machines, at two widths in light and dark; the pictures are for people to look at."""
+    s = server(entry("db-1", name="Database", group="Production", country="DE"), entry("web-1", name="Web front", group="Production", country="US"),
+               entry("web-2", name="Web back", group="Production", country="US"), entry("old", name="Recorded 1.x agent", group="Production", country="JP"),
+               entry("gone", name="Gone since a while", group="Lab", country="CN"), entry("never", name="Rack 4, slot 12", group="Lab"),
+               entry("long", name="a-machine-with-a-very-long-name.rack-17.datacenter-frankfurt.example.org", group="Lab", country="FR"),
+               entry("this", name="This machine", group="Lab", country="CN"), status="offline_after = 4;")
+    agent(s, "this", collectors=(*ALL_COLLECTORS, "example"))
+    with Feeder(s, {"db-1": moving("db-1", 88, 91.2, seed=1), "web-1": moving("web-1", 34, 47, seed=2), "web-2": moving("web-2", 12, 38.4, seed=3),
+                    "old": lambda n: fixture("agent-report.json"), "long": moving("long", 97, 62, seed=4),
+                    "gone": moving("gone", 5, 22, seed=5)}) as feeder:
+        drivers = [(browser(width, height, dark), f"page-{width}-{'dark' if dark else 'light'}")
+                   for width, height in ((1440, 1100), (390, 2400)) for dark in (False, True)]
+        for driver, _ in drivers:
+            driver.get(s.http + "/")
+            eventually(lambda: online(driver, "gone") == "true" and online(driver, "this") == "true", 20)
+        feeder.silent.add("gone")
+        for driver, name in drivers:
+            eventually(lambda: online(driver, "gone") == "false", 20)
+            time.sleep(0.6)  # the bars glide
+            picture(driver, name)
+            assert driver.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth;")
+            assert [g.text for g in driver.find_elements(By.CSS_SELECTOR, "h2 > :first-child")] == ["Lab", "Production"]
+            assert errors(driver) == []
