@@ -26,6 +26,7 @@ struct mui_runtime {
   const char *node;  /* this node's name */
   const char *root;  /* prefix of /proc and /sys, "" normally */
   const char *share; /* folder of files that go with plugins */
+  bool clients_only; /* the program listens nowhere: net/ keeps little and looks rarely */
 };
 
 /* Something an instance registered: revoked (newest first) when the instance stops. Embed it. */

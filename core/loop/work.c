@@ -2,6 +2,10 @@
 /*
  * The worker pool: jobs in order of arrival, threads started when they are needed, deadlines.
  *
+ * Jobs are mostly short and come in bursts, and waking a thread costs more than many a job takes. So one worker is called for a burst
+ * and tells the loop when the queue is empty or a job took long. While jobs wait behind another, the loop looks every few milliseconds:
+ * it takes what has ended and calls one more worker, so that a job which takes long or hangs does not hold up the others.
+ *
  * A deadline bounds the wait for a thread, and then the run. The thread of a job that overruns is written off: it no longer counts
  * as one of the `workers`, and another takes its place while no more than workers + spare exist in all. When it does come back it
  * rejoins the pool if there is room, else it ends.
@@ -24,6 +28,9 @@
 #define QUEUE_MAX 1024
 /* How long the end waits for jobs that still run: a program must stop within 2 s in all. */
 #define CLOSE_WAIT_MS 250
+/* How long a job waits behind another until one more worker is called; and what is a long job. */
+#define PATIENCE_S .002
+#define LONG_NS 1000000
 
 enum job_state { QUEUED, RUNNING, ENDED };
 
@@ -58,19 +65,23 @@ struct worker {
 /* Outlives the loop while a stuck worker refers to it. */
 struct mui_pool {
   pthread_mutex_t lock;
-  pthread_cond_t wake;  /* to workers: a job, or the end */
+  pthread_cond_t wake;  /* to workers: they are called, or the end */
   pthread_cond_t ended; /* to mui_pool_close(): a worker has ended */
   unsigned workers, spare;
   struct jobs queue, done;
+  bool told; /* the loop was woken for what is in `done` */
   unsigned queued;
   struct worker *threads;
   unsigned total;  /* threads that have not ended */
   unsigned active; /* of these, not written off */
-  unsigned idle;   /* of these, waiting */
+  unsigned idle;   /* of these, waiting and not called */
+  unsigned called; /* of these, no longer idle but not awake yet */
+  bool attended;   /* the loop looks soon: `attend` runs */
   unsigned refs;   /* the loop, and every thread */
   bool closing;
   int wake_fd;     /* -1: the loop has gone */
-  unsigned stuck;  /* loop thread only */
+  unsigned stuck;  /* loop thread only, like `attend` */
+  ev_timer attend;
 };
 
 /* Not mu_mono_ns(): deadlines follow the real clock of libev even where tests inject another. */
@@ -142,9 +153,11 @@ static bool finish(struct mui_pool *pool, struct worker *worker)
     free(job);
     return stay;
   }
-  bool wake = !pool->done.first;
   jobs_add(&pool->done, job);
-  if (wake)
+  if (pool->told)
+    return stay;
+  pool->told = !pool->queued || !pool->attended || job->ended_ns - job->began_ns >= LONG_NS;
+  if (pool->told)
     mui_loop_wake(pool->wake_fd);
   return stay;
 }
@@ -159,8 +172,12 @@ static void *work(void *context)
     struct job *job = jobs_pop(&pool->queue);
     if (!job) {
       pool->idle++;
-      pthread_cond_wait(&pool->wake, &pool->lock);
-      pool->idle--;
+      while (!pool->called && !pool->closing)
+        pthread_cond_wait(&pool->wake, &pool->lock);
+      if (pool->called)
+        pool->called--;
+      else
+        pool->idle--;
       continue;
     }
     pool->queued--;
@@ -192,25 +209,45 @@ static void *work(void *context)
 
 /* ---- on the loop thread ----------------------------------------------------------------------- */
 
-/* Another thread, if jobs wait and one is allowed; lock held. */
-static void add_worker(struct mui_pool *pool)
+/* One more worker for the queue, if one is allowed; lock held. False: not now. */
+static bool call_worker(struct mui_pool *pool)
 {
-  if (pool->queued <= pool->idle || pool->active >= pool->workers || pool->total >= pool->workers + pool->spare)
-    return;
+  if (pool->idle > 0) {
+    pool->idle--;
+    pool->called++;
+    pthread_cond_signal(&pool->wake);
+    return true;
+  }
+  if (pool->active >= pool->workers || pool->total >= pool->workers + pool->spare)
+    return false;
   struct worker *worker = calloc(1, sizeof(*worker));
   if (!worker)
-    return;
+    return false;
   worker->pool = pool;
   /* The thread cannot look at itself before we release the lock. */
   if (mui_thread_start(&worker->thread, "muster-worker", work, worker) != 0) {
     free(worker);
-    return;
+    return false;
   }
   worker->next = pool->threads;
   pool->threads = worker;
   pool->total++;
   pool->active++;
   pool->refs++;
+  return true;
+}
+
+static void on_attend(struct ev_loop *ev, ev_timer *timer, int events)
+{
+  (void)events;
+  struct mui_loop *loop = ev_userdata(ev);
+  struct mui_pool *pool = timer->data;
+  pthread_mutex_lock(&pool->lock);
+  pool->attended = pool->queued > 0 && call_worker(pool);
+  if (!pool->attended)
+    ev_timer_stop(ev, timer);
+  pthread_mutex_unlock(&pool->lock);
+  mui_pool_deliver(loop);
 }
 
 static void call(mu_instance *in, void (*fn)(void *context, int result), void *context, int result)
@@ -271,7 +308,8 @@ static void on_deadline(struct ev_loop *ev, ev_timer *timer, int events)
       job->written_off = true;
       pool->active--;
       pool->stuck++;
-      add_worker(pool);
+      if (pool->queued > 0)
+        call_worker(pool);
     }
   }
   unsigned active = pool->active;
@@ -312,19 +350,22 @@ int mu_work(mu_instance *in, const struct mu_job *given)
   ev_init(&job->deadline, on_deadline);
   job->deadline.data = job;
 
+  bool attend = false;
   pthread_mutex_lock(&pool->lock);
   int error = pool->closing ? MU_ECLOSED : pool->queued >= QUEUE_MAX ? MU_ELIMIT : 0;
   if (!error) {
     jobs_add(&pool->queue, job);
     pool->queued++;
-    add_worker(pool);
+    if (pool->active == pool->idle) /* nobody is at work */
+      call_worker(pool);
+    else
+      attend = !pool->attended;
     if (pool->total == 0) { /* not one thread could be started */
       unqueue(pool, job);
       error = MU_ENOMEM;
     }
   }
-  if (!error)
-    pthread_cond_signal(&pool->wake);
+  pool->attended = pool->attended || attend;
   pthread_mutex_unlock(&pool->lock);
   if (error) {
     free(job);
@@ -334,8 +375,11 @@ int mu_work(mu_instance *in, const struct mu_job *given)
   /* The worker does not look at these, and nothing is delivered before the loop's next turn. */
   in->jobs++;
   mui_resource_add(in, &job->resource, on_revoke);
-  if (job->job.deadline_ms > 0) {
+  if (attend || job->job.deadline_ms > 0)
     ev_now_update(loop->ev);
+  if (attend)
+    ev_timer_again(loop->ev, &pool->attend);
+  if (job->job.deadline_ms > 0) {
     ev_timer_set(&job->deadline, (double)job->job.deadline_ms / 1000., 0.);
     ev_timer_start(loop->ev, &job->deadline);
   }
@@ -378,6 +422,11 @@ void mui_pool_deliver(struct mui_loop *loop)
   if (pool->done.first) {
     done = pool->done;
     jobs_init(&pool->done);
+    pool->told = false;
+  }
+  if (pool->queued == 0 && pool->attended) {
+    pool->attended = false;
+    ev_timer_stop(loop->ev, &pool->attend);
   }
   struct worker *ended = ended_workers(pool);
   pthread_mutex_unlock(&pool->lock);
@@ -412,6 +461,8 @@ struct mui_pool *mui_pool_new(unsigned workers, unsigned spare, int wake_fd)
   pool->wake_fd = wake_fd;
   jobs_init(&pool->queue);
   jobs_init(&pool->done);
+  ev_timer_init(&pool->attend, on_attend, PATIENCE_S, PATIENCE_S);
+  pool->attend.data = pool;
   if (pthread_mutex_init(&pool->lock, NULL) != 0)
     goto no_lock;
   if (mui_cond_init(&pool->wake) != 0)
@@ -433,6 +484,7 @@ unsigned mui_pool_close(struct mui_loop *loop)
 {
   struct mui_pool *pool = loop->pool;
   struct timespec until = mui_after_ms(CLOSE_WAIT_MS);
+  ev_timer_stop(loop->ev, &pool->attend);
   pthread_mutex_lock(&pool->lock);
   pool->closing = true;
   pthread_cond_broadcast(&pool->wake);

@@ -21,10 +21,11 @@ struct lookup {
   struct mu_client *client; /* NULL: freed */
 };
 
-/* One for each set of authorities, for life. */
+/* One for each set of authorities, and one without TLS; for life. */
 struct client_vhost {
   struct client_vhost *next;
   struct lws_vhost *vhost;
+  bool tls;
   char *ca_file; /* NULL: the system's */
 };
 
@@ -317,13 +318,14 @@ static void on_no_pong(void *context)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static struct lws_vhost *vhost_for(struct mui_net *net, mu_instance *in, const char *ca_file)
+/* Without TLS no authorities are read: they take a megabyte. */
+static struct lws_vhost *vhost_for(struct mui_net *net, mu_instance *in, bool tls, const char *ca_file)
 {
   static const struct lws_protocols protocols[] = {
       {.name = "muster-client", .callback = mui_client_callback, .rx_buffer_size = 4096}, {0}};
   struct mui_net_clients *clients = net->clients;
   for (struct client_vhost *at = clients->vhosts; at; at = at->next)
-    if (ca_file ? at->ca_file && strcmp(at->ca_file, ca_file) == 0 : !at->ca_file)
+    if (at->tls == tls && (ca_file ? at->ca_file && strcmp(at->ca_file, ca_file) == 0 : !at->ca_file))
       return at->vhost;
   if (ca_file && access(ca_file, R_OK) != 0) {
     mu_log(in, MU_LOG_ERROR, "the file of authorities %s cannot be read", ca_file);
@@ -338,12 +340,14 @@ static struct lws_vhost *vhost_for(struct mui_net *net, mu_instance *in, const c
   mui_net_vhost_info(net, &info);
   info.port = CONTEXT_PORT_NO_LISTEN;
   info.protocols = protocols;
-  info.vhost_name = ca_file ? made->ca_file : "muster-client"; /* kept by the library as it is */
-  info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-  if (ca_file) {
+  /* Kept by the library as it is. */
+  info.vhost_name = ca_file ? made->ca_file : tls ? "muster-client" : "muster-client-plain";
+  made->tls = tls;
+  if (tls)
+    info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+  if (ca_file || !tls)
     info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
-    info.client_ssl_ca_filepath = made->ca_file;
-  }
+  info.client_ssl_ca_filepath = made->ca_file;
   made->vhost = lws_create_vhost(net->context, &info);
   if (!made->vhost) {
     mu_log(in, MU_LOG_ERROR, "the client's side of TLS could not be set up");
@@ -427,7 +431,7 @@ mu_client *mu_client_new(mu_instance *in, const struct mu_client_options *declar
   client->pong = mu_timer_new(in, on_no_pong, client);
   if (!client->timer || !client->ping || !client->pong || copy_headers(client, &options) < 0)
     goto fail;
-  client->vhost = vhost_for(client->net, in, options.tls_ca_file);
+  client->vhost = vhost_for(client->net, in, client->url.tls, client->url.tls ? options.tls_ca_file : NULL);
   if (!client->vhost)
     goto fail;
   struct mui_net_clients *clients = client->net->clients;
@@ -531,7 +535,7 @@ void mui_net_client_fini(struct mui_net *net)
   if (!clients)
     return;
   while (clients->first)
-    mu_client_free(clients->first);
+    mu_client_free(clients->first); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
   while (clients->lookups) {
     struct lookup *next = clients->lookups->next;
     free(clients->lookups);

@@ -465,7 +465,8 @@ int mui_net_ws_init(struct mui_net *net)
   ws->flush = mu_timer_new(core, mui_ws_flush_dirty, ws);
   if (!ws->second || !ws->flush)
     return MU_ENOMEM;
-  mu_timer_start(ws->second, 1000, 1000);
+  if (!core->runtime->clients_only)
+    mu_timer_start(ws->second, 1000, 1000);
   return net->runtime->bus ? mu_event_on(core, MU_EVENT_AUTH_REVOKED, 0, revoked, net) : 0;
 }
 

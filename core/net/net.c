@@ -13,9 +13,11 @@
 
 enum {
   TICK_MS = 250,
+  CLIENTS_TICK_MS = 2000, /* attempts of clients have timers of their own */
   STOP_TICK_MS = 20,
   STOP_WITHIN_MS = 1500,
   DESCRIPTORS_MAX = 65536, /* the library keeps a table of this size, filled from the start */
+  CLIENTS_DESCRIPTORS_MAX = 1024,
 };
 
 /* The library's log has no context: it is written in the name of the core whose network side was made last. */
@@ -156,9 +158,10 @@ static struct lws_context *make_context(struct mui_net *net)
   bool lowered = false;
   if (getrlimit(RLIMIT_NOFILE, &old) != 0)
     return NULL;
-  net->descriptors = old.rlim_cur < DESCRIPTORS_MAX ? (unsigned)old.rlim_cur : DESCRIPTORS_MAX;
-  if (old.rlim_cur > DESCRIPTORS_MAX) {
-    low = (struct rlimit){DESCRIPTORS_MAX, old.rlim_max};
+  unsigned most = net->runtime->clients_only ? CLIENTS_DESCRIPTORS_MAX : DESCRIPTORS_MAX;
+  net->descriptors = old.rlim_cur < most ? (unsigned)old.rlim_cur : most;
+  if (old.rlim_cur > most) {
+    low = (struct rlimit){most, old.rlim_max};
     lowered = setrlimit(RLIMIT_NOFILE, &low) == 0;
   }
   void *loops[1] = {mui_loop_foreign(net->runtime->loop)};
@@ -218,7 +221,8 @@ struct mui_net *mui_net_new(struct mui_runtime *runtime)
   net->plain = lws_create_vhost(net->context, &info);
   if (!net->plain || mui_net_ws_init(net) < 0 || mui_net_http_init(net) < 0 || mui_net_client_init(net) < 0)
     goto fail;
-  mu_timer_start(net->tick, TICK_MS, TICK_MS);
+  uint64_t tick_ms = runtime->clients_only ? CLIENTS_TICK_MS : TICK_MS;
+  mu_timer_start(net->tick, tick_ms, tick_ms);
   return net;
 fail:
   mu_log(runtime->core, MU_LOG_ERROR, "the network side cannot be made");

@@ -152,6 +152,7 @@ static int assemble(struct mui_run *run)
   runtime->node = run->node;
   runtime->root = run->root;
   runtime->share = run->share = mui_beside("share/muster");
+  runtime->clients_only = !(run->kinds & 1u << MU_SERVER);
   runtime->core = run->node && run->root && run->share ? mui_instance_new(runtime, "core", "core") : NULL;
   if (!runtime->core)
     return MU_ENOMEM;

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /* Collector: room on physical file systems, and what is read and written, from mountinfo, statvfs and /proc/diskstats. */
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <muster/muster.h>
@@ -17,6 +21,8 @@
 
 struct state {
   struct mu_buf buf; /* mountinfo as it was parsed */
+  bool stale;        /* it has changed since, or may have */
+  int watch;         /* the kernel's list, which tells when it changes; -1: it is read every time */
   const struct disk_config *config;
   const char *root;
   mu_procfile *mountinfo;      /* of the first process */
@@ -46,8 +52,29 @@ static void fini(void *self)
   mu_procfile_free(state->filesystems);
   mu_procfile_free(state->diskstats);
   mounts_clear(&state->disks);
+  if (state->watch >= 0)
+    close(state->watch);
   mu_buf_free(&state->buf);
   free(state);
+}
+
+/* The list of the first process, or of this one, for poll(). -1: none, or a file that is not the kernel's. */
+static int open_watch(const char *root)
+{
+  static const char *const paths[] = {"/proc/1/mountinfo", "/proc/self/mountinfo"};
+  int fd = -1;
+  for (size_t i = 0; i < MU_COUNT(paths) && fd < 0; i++) {
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s%s", root, paths[i]);
+    if (n > 0 && (size_t)n < sizeof(path))
+      fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  }
+  struct statfs fs;
+  if (fd >= 0 && (fstatfs(fd, &fs) != 0 || fs.f_type != PROC_SUPER_MAGIC)) {
+    close(fd);
+    fd = -1;
+  }
+  return fd;
 }
 
 static int init(mu_instance *in, const void *config, void **self)
@@ -58,6 +85,8 @@ static int init(mu_instance *in, const void *config, void **self)
   state->config = config;
   state->root = mu_host_root(in);
   state->statvfs = statvfs;
+  state->stale = true;
+  state->watch = open_watch(state->root);
   state->mountinfo = mu_procfile_new(state->root, "/proc/1/mountinfo");
   state->self_mountinfo = mu_procfile_new(state->root, "/proc/self/mountinfo");
   state->filesystems = mu_procfile_new(state->root, "/proc/filesystems");
@@ -93,13 +122,20 @@ static void find_link(const struct state *state, struct disk *disk)
 static int refresh_mounts(struct state *state)
 {
   struct mu_str text, types;
+  struct pollfd watch = {.fd = state->watch, .events = POLLPRI};
+  if (state->watch < 0 || poll(&watch, 1, 0) != 0)
+    state->stale = true;
+  if (!state->stale)
+    return 0; /* making its text costs the kernel more than all else here */
   int error = mu_procfile_read(state->mountinfo, &text);
   if (error)
     error = mu_procfile_read(state->self_mountinfo, &text);
   if (error)
     return error;
-  if (state->buf.len == text.len && text.len > 0 && memcmp(state->buf.at, text.at, text.len) == 0)
+  if (state->buf.len == text.len && text.len > 0 && memcmp(state->buf.at, text.at, text.len) == 0) {
+    state->stale = false;
     return 0;
+  }
 
   bool known = mu_procfile_read(state->filesystems, &types) == 0 && types.len > 0;
   struct disks *old = &state->old;
@@ -123,6 +159,7 @@ static int refresh_mounts(struct state *state)
     }
     /* Remembered only when it was understood: a failure is tried again. */
     mu_buf_add(&state->buf, text.at, text.len);
+    state->stale = state->buf.failed;
     if (state->buf.failed)
       mu_buf_clear(&state->buf);
   }
