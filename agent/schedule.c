@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include <math.h>
 #include <stdlib.h>
 
 #include <json-c/json.h>
@@ -204,7 +205,8 @@ double schedule_base_s(const struct schedule *schedule)
 
 int64_t schedule_period_ns(const struct schedule *schedule)
 {
-  return (int64_t)(schedule_base_s(schedule) * schedule->factor * SECOND_NS);
+  double base = schedule_base_s(schedule);
+  return (int64_t)(fmin(base * schedule->factor, fmax(base, SCHEDULE_REPORT_MAX)) * SECOND_NS);
 }
 
 bool schedule_awaits(const struct schedule *schedule, bool fastest)

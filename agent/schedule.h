@@ -12,6 +12,8 @@ struct json_object;
 
 /* After failures the interval doubles up to this. */
 #define SCHEDULE_BACKOFF_MAX 10u
+/* Seconds. Servers take a machine for offline that was silent for 30 s: under load the newest samples are repeated before. */
+#define SCHEDULE_REPORT_MAX 25.0
 
 /* One collector instance. */
 struct slot {
@@ -69,7 +71,7 @@ int64_t schedule_due(const struct schedule *schedule);
 void schedule_align(struct schedule *schedule);
 /* The shortest configured interval; 5 without collectors. */
 double schedule_base_s(const struct schedule *schedule);
-/* The same in ns, as adapted: the interval of the reports. */
+/* The same in ns, as adapted: the interval of the reports. Adaptation does not stretch it beyond SCHEDULE_REPORT_MAX. */
 int64_t schedule_period_ns(const struct schedule *schedule);
 /* Whether a call is out that the report waits for; `fastest`: only collectors with the shortest interval. */
 bool schedule_awaits(const struct schedule *schedule, bool fastest);

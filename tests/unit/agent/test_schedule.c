@@ -227,6 +227,26 @@ static void one_factor(void)
   close_schedule(&schedule);
 }
 
+/* A server must not take a machine under load for offline; an operator's own long interval stays. */
+static void reports_in_time(void)
+{
+  struct schedule schedule;
+  open_schedule(&schedule);
+  struct slot *slot = schedule_add(&schedule, instance, "cpu", 5, 3, NULL);
+  schedule_scale(&schedule, 4.5);
+  CU_ASSERT_EQUAL(schedule_period_ns(&schedule), 225 * SECOND / 10);
+  schedule_scale(&schedule, 6);
+  CU_ASSERT_EQUAL(schedule_period_ns(&schedule), 25 * SECOND);
+  schedule_run(&schedule, false, false);
+  CU_ASSERT_EQUAL(schedule_due(&schedule), INT64_MAX);
+  schedule_done(&schedule, slot, 0, sample(1));
+  CU_ASSERT_EQUAL(schedule_due(&schedule), clock_ns + 30 * SECOND);
+  schedule_set(&schedule, slot, 60, 3);
+  schedule_scale(&schedule, 1);
+  CU_ASSERT_EQUAL(schedule_period_ns(&schedule), 60 * SECOND);
+  close_schedule(&schedule);
+}
+
 static void rounds(void)
 {
   struct schedule schedule;
@@ -259,7 +279,7 @@ static void rounds(void)
 }
 
 static const struct unit_test tests[] = {
-    {"own intervals", own_intervals}, {"lateness", lateness},     {"stuck", stuck},
-    {"failures", failures},           {"one factor", one_factor}, {"rounds", rounds},
+    {"own intervals", own_intervals},          {"lateness", lateness},     {"stuck", stuck},   {"failures", failures},
+    {"reports come in time", reports_in_time}, {"one factor", one_factor}, {"rounds", rounds},
 };
 UNIT_MAIN("schedule", tests)
