@@ -219,12 +219,29 @@ void mui_net_peers_tick(struct mui_net *net, int64_t now_ns)
 
 /* ---- proxies --------------------------------------------------------------------------------- */
 
+/* As proxies write it: an address, "[v6]", and both with a port. */
+static bool parse_hop(char *text, struct address *out)
+{
+  text += strspn(text, " \t");
+  text[strcspn(text, " \t")] = '\0';
+  char *colon = strchr(text, ':');
+  if (*text == '[') {
+    char *end = strchr(++text, ']');
+    if (!end || (end[1] != '\0' && end[1] != ':'))
+      return false;
+    *end = '\0';
+  } else if (colon && !strchr(colon + 1, ':')) {
+    *colon = '\0';
+  }
+  return parse(text, out);
+}
+
 void mui_net_client_address(struct mui_session *session, struct lws *wsi, char *out)
 {
   struct mui_net_peers *peers = session->net->peers;
   struct address address;
   snprintf(out, 64, "%s", session->address);
-  char list[1024];
+  char list[8192]; /* more than the library takes: a client must not push its address out of sight */
   if (!parse(session->address, &address) || !is_trusted(peers, &address) ||
       !mui_header(wsi, "x-forwarded-for", list, sizeof list, NULL))
     return;
@@ -233,11 +250,8 @@ void mui_net_client_address(struct mui_session *session, struct lws *wsi, char *
     size_t start = end;
     while (start > 0 && list[start - 1] != ',')
       start--;
-    char *one = list + start;
     list[end] = '\0';
-    one += strspn(one, " \t");
-    one[strcspn(one, " \t")] = '\0';
-    if (!parse(one, &address))
+    if (!parse_hop(list + start, &address))
       return;
     print(&address, out);
     if (!is_trusted(peers, &address))

@@ -17,12 +17,14 @@ struct seen {
   mu_group *group;
   unsigned close_with;
   const struct mu_principal *principal;
+  char peer[64]; /* of the newest request */
 };
 
 static int on_admit(void *self, const mu_ws_request *request, struct mu_admission *admission)
 {
   struct seen *seen = self;
   struct mu_str value;
+  snprintf(seen->peer, sizeof seen->peer, "%s", mu_ws_request_peer(request));
   if (mu_ws_request_header(request, "x-secret", &value) && mu_str_equal(value, MU_STR("wrong"))) {
     *admission = (struct mu_admission){.status = 401, .code = "wrong_secret", .message = "the \"secret\" is wrong",
                                        .retry_after_s = 7};
@@ -528,6 +530,51 @@ static void test_limits(void)
   end(seen);
 }
 
+/* Who a client is that comes through proxies, whatever it says of itself. */
+static void test_forwarded(void)
+{
+  struct seen *seen = begin();
+  static const char *const proxies[] = {"127.0.0.0/8", "10.0.0.0/8", "fd00::/8"};
+  struct mui_limits limits = {.max_connections = 100, .trusted_proxies = {proxies, 3}};
+  CU_ASSERT_FATAL(server_listen(&seen->server, &(struct mui_listen){.address = "127.0.0.1"}, &limits));
+  static const struct {
+    const char *says, *peer;
+  } rows[] = {
+      {"192.0.2.1", "192.0.2.1"},
+      {"6.6.6.6, 192.0.2.1", "192.0.2.1"},
+      {"6.6.6.6,192.0.2.1 ,\t10.1.2.3", "192.0.2.1"},
+      {"6.6.6.6\r\nX-Forwarded-For: 192.0.2.1", "192.0.2.1"},
+      {"192.0.2.1:4711", "192.0.2.1"},
+      {"2001:db8::1", "2001:db8::1"},
+      {"6.6.6.6, [2001:DB8::1]:443, fd00::7", "2001:db8::1"},
+      {"[2001:db8::1]", "2001:db8::1"},
+      {"::ffff:192.0.2.1", "192.0.2.1"},
+      {"10.9.9.9, 10.1.2.3", "10.9.9.9"},
+      /* what cannot be read hides no more than itself */
+      {"unknown", "127.0.0.1"},
+      {"192.0.2.1, unknown, 10.1.2.3", "10.1.2.3"},
+      {"192.0.2.1,", "127.0.0.1"},
+      {",", "127.0.0.1"},
+      {"[192.0.2.1", "127.0.0.1"},
+      {"[2001:db8::1]x", "127.0.0.1"},
+      {"192.0.2.1:80:81", "127.0.0.1"},
+      {"1.2.3.4.5", "127.0.0.1"},
+  };
+  char more[4096];
+  for (size_t i = 0; i < MU_COUNT(rows); i++) {
+    snprintf(more, sizeof more, "X-Forwarded-For: %s\r\n", rows[i].says);
+    CU_ASSERT_EQUAL(upgrade_once(seen, "/ws?who=nobody", more, NULL, 0), 403);
+    CU_ASSERT_STRING_EQUAL(seen->peer, rows[i].peer);
+  }
+  memset(more, ',', sizeof more);
+  int len = snprintf(more, sizeof more, "X-Forwarded-For: ");
+  more[len] = ',';
+  snprintf(more + 2500, sizeof more - 2500, "192.0.2.1\r\n");
+  CU_ASSERT_EQUAL(upgrade_once(seen, "/ws?who=nobody", more, NULL, 0), 403);
+  CU_ASSERT_STRING_EQUAL(seen->peer, "192.0.2.1");
+  end(seen);
+}
+
 static void test_many_echoes(void)
 {
   struct seen *seen = begin();
@@ -563,6 +610,7 @@ static const struct unit_test tests[] = {
     {"instance stops", test_instance_stops},
     {"revoked principal", test_revoked_principal},
     {"limits and proxies", test_limits},
+    {"clients behind proxies", test_forwarded},
     {"10 000 echoes", test_many_echoes},
 };
 UNIT_MAIN("net/ws", tests)
