@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Making the running set equal to a plan, with as little change as possible. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,12 @@ static bool choices_equal(const struct mui_unit *a, const struct mui_unit *b)
   return true;
 }
 
+/* collect() is running: it reads the configuration, which would be replaced and freed under it. */
+static bool is_measuring(const struct mui_unit *unit)
+{
+  return unit->loaded.kind == MU_COLLECTOR && atomic_load(&unit->loaded.base.jobs) > 0;
+}
+
 static enum mui_action compare(const struct mui_unit *old, const struct mui_unit *unit)
 {
   const struct mu_component *component = unit->loaded.component;
@@ -36,7 +43,7 @@ static enum mui_action compare(const struct mui_unit *old, const struct mui_unit
     return MUI_RESTART;
   if (mui_options_equal(&component->options, old->loaded.config, unit->loaded.config))
     return MUI_KEEP;
-  return component->reconfigure ? MUI_RECONFIGURE : MUI_RESTART;
+  return component->reconfigure && !is_measuring(old) ? MUI_RECONFIGURE : MUI_RESTART;
 }
 
 /* A provider that goes or comes anew takes those along that are bound to it. */

@@ -166,9 +166,27 @@ static void fini(void *self)
   free(good);
 }
 
+#ifdef COLLECTOR
+/* Reads what reconfigure() writes: the two must not meet. */
+static int collect(void *self, mu_sample *sample)
+{
+  const struct good *good = self;
+  mu_sample_int(sample, "number", good->number);
+  usleep(200000);
+  mu_sample_int(sample, "number_later", good->number);
+  return 0;
+}
+static const struct mu_collector_ops ops = {.size = sizeof(ops), .collect = collect};
+#endif
+
 static const struct mu_component components[] = {{
     .size = sizeof(struct mu_component),
+#ifdef COLLECTOR
+    .kind = MU_COLLECTOR,
+    .ops = &ops,
+#else
     .kind = MU_SERVER,
+#endif
     .options = MU_OPTIONS(options),
     .config_size = sizeof(struct config),
     .check = check,

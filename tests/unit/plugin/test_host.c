@@ -11,6 +11,7 @@
 
 #include "base/logging.h"
 #include "bus/bus.h"
+#include "json/sample.h"
 #include "loop/loop.h"
 #include "plugin/host.h"
 
@@ -493,6 +494,53 @@ static void test_reload(void)
   end();
 }
 
+static int measure(void *context)
+{
+  const struct mui_loaded *loaded = context;
+  const struct mu_collector_ops *ops = loaded->component->ops;
+  mu_sample *sample = mui_sample_new("", mu_mono_ns());
+  int result = ops->collect(loaded->self, sample);
+  mui_sample_free(sample);
+  return result;
+}
+
+static void measured(void *context, int result)
+{
+  (void)context;
+  CU_ASSERT_EQUAL(result, MU_ECLOSED);
+}
+
+static int apply_collector(const char *entry)
+{
+  struct plan *plan = plan_new(entry, NULL);
+  plan->entries[0].kind = MU_COLLECTOR;
+  int result = apply_plan(plan, NULL, 0);
+  plan_free(plan);
+  return result;
+}
+
+/* A collector takes a new configuration, but not while a worker is in its code. */
+static void test_reload_while_measuring(void)
+{
+  begin();
+  CU_ASSERT_EQUAL(apply_collector("{ name = \"measures\"; config = { number = 1; }; }"), 0);
+  const struct mui_loaded *loaded = running("measures");
+  CU_ASSERT_EQUAL(apply_collector("{ name = \"measures\"; config = { number = 2; }; }"), 0);
+  CU_ASSERT_EQUAL(mui_host_diff(host).reconfigured, 1);
+  CU_ASSERT_PTR_EQUAL(running("measures"), loaded);
+  struct mu_job job = {.size = sizeof(job), .work = measure, .done = measured, .context = (void *)loaded, .what = "collect"};
+  CU_ASSERT_EQUAL(mu_work((mu_instance *)&loaded->base, &job), 0);
+  usleep(50000);
+  CU_ASSERT_EQUAL(apply_collector("{ name = \"measures\"; config = { number = 3; }; }"), 0);
+  CU_ASSERT_EQUAL(mui_host_diff(host).restarted, 1);
+  CU_ASSERT_PTR_NOT_EQUAL(running("measures"), loaded);
+  bool never = false;
+  mui_loop_until(runtime.loop, &never, 400);
+  CU_ASSERT_PTR_NOT_NULL(strstr(lines, "its last job has ended"));
+  CU_ASSERT_TRUE(stop_host() >= 0);
+  end();
+}
+
 static void test_reload_refused(void)
 {
   char said[2048];
@@ -570,6 +618,7 @@ static const struct unit_test tests[] = {
     {"stops", test_stops},
     {"order", test_order},
     {"reload", test_reload},
+    {"reload while a collector measures", test_reload_while_measuring},
     {"reload refused by a plugin", test_reload_refused},
     {"replaced file", test_replaced_file},
     {"stop during a reload", test_stop_during_reload},
