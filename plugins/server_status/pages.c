@@ -57,15 +57,28 @@ void pages_on_reload(void *self, const struct mu_event *event)
 
 /* ---- each report ----------------------------------------------------------------------------- */
 
+/* What pages get of a machine: a reference, or NULL. A text that was kept while show_ip was set still has the address. */
+static mu_text *page_text(struct status *status, const struct mu_machine *machine)
+{
+  mu_text *text = status->machines->text(status->machines_self, machine, status->forms[STATUS_DOCUMENTED]);
+  if (!text || status->config->show_ip || !memmem(mu_text_data(text), mu_text_len(text), "\"ip\"", 4))
+    return mu_text_ref(text);
+  struct status_reading reading;
+  if (status_read(&status->codec, STATUS_DOCUMENTED, mu_text_data(text), mu_text_len(text), &reading, NULL) != 0)
+    return NULL;
+  return status_keep(&reading, mu_text_str(text), machine, false);
+}
+
 void pages_on_report(void *self, const struct mu_event *event)
 {
   struct status *status = self;
   const struct mu_machine *machine = event->payload;
   if (status->config->push != PUSH_REPORT || !machine->is_public || mu_group_count(status->pages) == 0)
     return;
-  mu_text *text = status->machines->text(status->machines_self, machine, status->forms[STATUS_DOCUMENTED]);
+  mu_text *text = page_text(status, machine);
   if (text)
     mu_group_publish(status->pages, machine->handle, text);
+  mu_text_unref(text);
 }
 
 struct greeting {
@@ -77,10 +90,10 @@ static int greet(void *context, const struct mu_machine *machine)
 {
   const struct greeting *greeting = context;
   struct status *status = greeting->status;
-  mu_text *text = machine->is_public && machine->text
-                      ? status->machines->text(status->machines_self, machine, status->forms[STATUS_DOCUMENTED])
-                      : NULL;
-  return text ? mu_conn_send_latest(greeting->conn, machine->handle, text) : 0;
+  mu_text *text = machine->is_public && machine->text ? page_text(status, machine) : NULL;
+  int result = text ? mu_conn_send_latest(greeting->conn, machine->handle, text) : 0;
+  mu_text_unref(text);
+  return result;
 }
 
 /* ---- snapshots ------------------------------------------------------------------------------- */

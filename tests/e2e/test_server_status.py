@@ -8,7 +8,7 @@ import time
 import pytest
 import websockets
 
-from conftest import agent_headers, documented, entry, eventually, fixture, get
+from conftest import agent_headers, documented, entry, eventually, fixture, get, static_plugins
 
 RECORDED = fixture("agent-report.json")
 
@@ -384,6 +384,27 @@ def test_addresses_are_shown_when_the_operator_says_so(server):
 
     first, second = asyncio.run(run())
     assert first["ip"] == "203.0.113.7" and second["ip"] == "198.51.100.23"
+
+
+def test_addresses_that_were_shown_are_hidden_after_a_reload(server):
+    s = server(entry("demo"), entry("old"), status="show_ip = true;")
+
+    async def greeting(wanted):
+        async with connect_page(s) as page:
+            return [await receive(page) for _ in range(wanted)]
+
+    async def report():
+        for id, text in (("demo", json.dumps(documented())), ("old", RECORDED.replace('"ip": ""', '"ip": "198.51.100.23"'))):
+            async with connect_agent(s, id) as link:
+                await link.send(text)
+        eventually(lambda: get(s.http + "/api/statistics")["data"]["reportMapLen"] == 2)
+        return await greeting(2)
+
+    assert all(m["ip"] for m in asyncio.run(report()))
+    s.reload(s.text(static_plugins(entry("demo"), entry("old"), status="show_ip = false;")))
+    s.logged("core: reloaded")
+    hidden = asyncio.run(greeting(2))
+    assert len({m["serverId"] for m in hidden}) == 2 and not any("ip" in m for m in hidden)
 
 
 def test_another_machines_report_is_dropped_and_the_link_stays(server):
