@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import socket
 import subprocess
 import time
 
@@ -266,18 +267,17 @@ def test_it_ends_with_a_close_frame(agent):
 
 
 def test_it_ends_in_time_when_the_server_does_not_answer(agent):
-    """A server that takes the connection and says nothing, at the worst two moments."""
-    import socket
+    """A server that takes the connection and says nothing; collectors are in the middle of their first samples."""
     with socket.socket() as dead:
         dead.bind(("127.0.0.1", 0))
         dead.listen()
-        class Silent:
-            ws = f"ws://127.0.0.1:{dead.getsockname()[1]}"
-        made = agent(Silent)
         dead.settimeout(10)
-        link, _ = dead.accept()
-        made.stop()
-        link.close()
+        for i in range(8):
+            made = agent(None, url=f"ws://127.0.0.1:{dead.getsockname()[1]}/ws-report")
+            link, _ = dead.accept()
+            time.sleep(i * 0.0005)
+            made.stop()
+            link.close()
 
 
 def test_it_comes_back_after_a_restart_of_the_server(server, agent):

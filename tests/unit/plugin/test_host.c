@@ -406,6 +406,19 @@ static void test_stops(void)
   CU_ASSERT_PTR_NOT_NULL(strstr(lines, "its last job has ended"));
   CU_ASSERT_TRUE(stop_host() >= 0);
   end();
+
+  /* The same while another one's stop is pending: in a reload, and at the end. */
+  for (int i = 0; i < 2; i++) {
+    begin();
+    CU_ASSERT_EQUAL(apply("{ name = \"stuck_job\"; }, { name = \"silent_stop\"; }", NULL, 0), 0);
+    mui_loop_until(runtime.loop, &never, 50);
+    if (i == 0)
+      CU_ASSERT_EQUAL(apply("{ name = \"good\"; }", NULL, 0), 0);
+    CU_ASSERT_TRUE(stop_host() >= 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(lines, "its last job has ended"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(lines, "did not stop in time"));
+    end();
+  }
 }
 
 /* ---- order ------------------------------------------------------------------------------------ */
