@@ -251,6 +251,7 @@ static void fini(void *self)
   mu_map_free(status->agents);
   mu_map_free(status->watchers);
   mu_text_unref(status->snapshot);
+  mu_text_unref(status->list);
   status_codec_fini(&status->codec);
   free(status);
 }
@@ -309,6 +310,10 @@ static int start(void *self)
   result = mu_event_on(status->in, MU_EVENT_MACHINE_REPORT, 0, pages_on_report, status);
   if (result == 0)
     result = mu_event_on(status->in, MU_EVENT_CONFIG_RELOADED, 0, pages_on_reload, status);
+  static const char *const changes[] = {MU_EVENT_MACHINE_ONLINE, MU_EVENT_MACHINE_INFO, MU_EVENT_MACHINE_OFFLINE,
+                                        MU_EVENT_MACHINE_DELETED};
+  for (size_t i = 0; i < MU_COUNT(changes) && result == 0; i++)
+    result = mu_event_on(status->in, changes[i], 0, rest_forget, status);
   mu_timer_start(status->warning, 200, 0); /* listeners open after all plugins have started */
   return result;
 }

@@ -5,6 +5,8 @@
 #include "server.h"
 
 #define JSON_TYPE "application/json; charset=utf-8"
+#define LIST_SHARED_NS INT64_C(1000000000)
+enum { LIST_SHARED_FROM = 65536 };
 
 struct walk {
   struct status *status;
@@ -71,11 +73,9 @@ static bool may_ask(struct status *status, mu_http *request)
   }
 }
 
-static int answer(mu_http *request, struct mu_buf *out, int result)
+static int answer(mu_http *request, mu_text *body)
 {
-  if (result != 0)
-    out->failed = true;
-  mu_text *body = mu_buf_take_text(out);
+  int result;
   if (!body)
     return MU_ENOMEM; /* the core answers 500 */
   mu_http_set(request, "Cache-Control", "no-store");
@@ -84,16 +84,38 @@ static int answer(mu_http *request, struct mu_buf *out, int result)
   return result;
 }
 
+/* The list as one text. A long one is shared for a second: else each slow reader would hold a copy of its own. */
+static mu_text *list_text(struct status *status)
+{
+  int64_t now = mu_mono_ns();
+  if (status->list && now - status->list_ns < LIST_SHARED_NS)
+    return mu_text_ref(status->list);
+  struct mu_buf out = MU_BUF_INIT;
+  mu_buf_adds(&out, "{\"code\":200,\"message\":\"success\",\"data\":");
+  if (status_elements(status, &out) != 0)
+    out.failed = true;
+  mu_buf_adds(&out, "}");
+  mu_text *text = mu_buf_take_text(&out);
+  rest_forget(status, NULL);
+  if (text && mu_text_len(text) >= LIST_SHARED_FROM) {
+    status->list = mu_text_ref(text);
+    status->list_ns = now;
+  }
+  return text;
+}
+
+void rest_forget(void *self, const struct mu_event *event)
+{
+  struct status *status = self;
+  (void)event;
+  mu_text_unref(status->list);
+  status->list = NULL;
+}
+
 int rest_status(void *self, mu_http *request)
 {
   struct status *status = self;
-  if (!may_ask(status, request))
-    return 0;
-  struct mu_buf out = MU_BUF_INIT;
-  mu_buf_adds(&out, "{\"code\":200,\"message\":\"success\",\"data\":");
-  int result = status_elements(status, &out);
-  mu_buf_adds(&out, "}");
-  return answer(request, &out, result);
+  return may_ask(status, request) ? answer(request, list_text(status)) : 0;
 }
 
 int rest_statistics(void *self, mu_http *request)
@@ -110,7 +132,8 @@ int rest_statistics(void *self, mu_http *request)
       &out, "{\"code\":200,\"message\":\"success\",\"data\":{\"configServersLen\":%zu,\"onlineIds\":", walk.configured);
   mu_buf_add(&out, ids.at, ids.len);
   mu_buf_printf(&out, ",\"reportMapLen\":%zu,\"sessionMapLen\":%zu}}", walk.reported, agents_public(status));
-  result = result != 0 ? result : ids.failed ? MU_ENOMEM : 0;
+  if (result != 0 || ids.failed)
+    out.failed = true;
   mu_buf_free(&ids);
-  return answer(request, &out, result);
+  return answer(request, mu_buf_take_text(&out));
 }

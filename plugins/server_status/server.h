@@ -37,6 +37,8 @@ struct status {
   mu_timer *second;  /* builds snapshots while somebody watches */
   mu_timer *warning; /* once the listeners are open */
   mu_text *snapshot; /* the newest */
+  mu_text *list;     /* what /api/server/statusInfo last answered, if it is long */
+  int64_t list_ns;
   mu_counter *refused, *replaced, *bad, *mismatched, *bad_pages, *pages_refused;
 };
 
@@ -72,6 +74,8 @@ void pages_on_reload(void *self, const struct mu_event *event);
 
 int rest_status(void *self, mu_http *request);
 int rest_statistics(void *self, mu_http *request);
+/* A machine came, went or changed in more than its figures: event listener. */
+void rest_forget(void *self, const struct mu_event *event);
 /* Whether `token` (as given in the query or behind "Bearer ") opens a page with frontend_access = "token". */
 bool status_token_ok(const struct status *status, struct mu_str token);
 /* Appends `[element,…]` of all public machines, sorted. 0 or MU_ENOMEM. */

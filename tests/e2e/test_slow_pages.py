@@ -9,7 +9,7 @@ import struct
 import pytest
 import websockets
 
-from conftest import agent_headers, documented, entry, get
+from conftest import agent_headers, documented, entry, get, static_plugins
 
 COUNT = 80
 FILLER = {"filler": {f"text_{i}": "x" * 240 for i in range(220)}}  # a report of about 60 kB
@@ -103,3 +103,31 @@ def test_a_slow_page_may_ping(crowded):
         if "serverId" in message:
             seen.add(message["serverId"])
     page.close()
+
+
+def resident(server):
+    with open(f"/proc/{server.pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) * 1024
+
+
+def test_slow_readers_of_the_list_share_it(crowded):
+    url = crowded.http + "/api/server/statusInfo"
+    size, before = len(json.dumps(get(url))), resident(crowded)
+    assert size > 1_000_000
+    readers = []
+    for _ in range(60):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", crowded.port))
+        s.sendall(b"GET /api/server/statusInfo HTTP/1.1\r\nHost: x\r\n\r\n")
+        readers.append(s)
+    for s in readers:
+        assert s.recv(15) == b"HTTP/1.1 200 OK"
+    assert resident(crowded) - before < 30 * size
+    # What is shared is never older than who is on the list.
+    assert len(get(url)["data"]) == COUNT
+    crowded.reload(crowded.text(static_plugins(*[entry(f"m{i:02}") for i in range(COUNT - 1)])))
+    crowded.logged("core: reloaded")
+    assert len(get(url)["data"]) == COUNT - 1
+    for s in readers:
+        s.close()
