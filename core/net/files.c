@@ -337,7 +337,6 @@ int mu_http_files(mu_instance *in, const struct mu_http_files *declared)
   if (result < 0)
     goto fail;
   pair_zipped(files);
-  result = MU_ENOENT;
   if (files->index && !find(files, files->index, strlen(files->index))) {
     mu_log(in, MU_LOG_ERROR, "%s has no file %s", values.folder, files->index);
     result = MU_EIO;

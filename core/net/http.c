@@ -492,7 +492,7 @@ void mui_net_http_fini(struct mui_net *net)
   if (!http)
     return;
   while (http->first)
-    mui_request_drop(http->first);
+    mui_request_drop(http->first); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
   mu_timer_free(http->turn);
   mu_timer_free(http->sweep);
   mu_map_free(http->peers);

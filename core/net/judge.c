@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Judging a request by its head: what is refused, and with which words. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -103,11 +104,12 @@ static void allow_header(struct mu_http *request, unsigned methods)
                {MU_HTTP_PUT, "PUT, "},
                {MU_HTTP_PATCH, "PATCH, "},
                {MU_HTTP_DELETE, "DELETE, "}};
-  char allow[64] = "";
+  char allow[64];
+  size_t at = 0;
   for (size_t i = 0; i < MU_COUNT(names); i++)
     if (methods & names[i].method)
-      strcat(allow, names[i].names);
-  strcat(allow, "OPTIONS");
+      at += (size_t)snprintf(allow + at, sizeof allow - at, "%s", names[i].names);
+  snprintf(allow + at, sizeof allow - at, "OPTIONS");
   mu_http_set(request, "Allow", allow);
 }
 

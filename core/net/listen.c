@@ -436,11 +436,14 @@ static struct mui_listener *prepare(struct mui_net *net, const struct mui_listen
     listener->fd = bind_socket(wanted, problem, size);
   if (listener->fd < 0)
     goto fail;
-  struct sockaddr_storage bound;
+  union {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+  } bound = {.six = {0}};
   socklen_t len = sizeof bound;
-  if (getsockname(listener->fd, (struct sockaddr *)&bound, &len) == 0)
-    listener->bound = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                        : ((struct sockaddr_in *)&bound)->sin_port);
+  if (getsockname(listener->fd, &bound.any, &len) == 0)
+    listener->bound = ntohs(bound.any.sa_family == AF_INET6 ? bound.six.sin6_port : bound.four.sin_port);
   listener->watch = mu_fd_new(net->runtime->core, listener->fd, 0, on_accept, listener);
   listener->pause = mu_timer_new(net->runtime->core, resume, listener);
   if (listener->watch && listener->pause)

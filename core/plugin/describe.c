@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The descriptor: judged, and copied zero-extended, so that nothing beyond a plugin's stated sizes is ever read. */
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +151,7 @@ static int copy_component(const struct reading *reading, struct mui_file *file, 
   const char *at = (const char *)list->table + i * list->component_size;
   struct mu_component *component = &file->components[i];
   size_t stated;
+  assert(component);
   memcpy(&stated, at, sizeof(stated));
   if (stated < COMPONENT_MIN || stated > list->component_size)
     return refuse(reading, "component %zu states %zu bytes; expected %zu to %zu", i, stated, COMPONENT_MIN,

@@ -165,7 +165,7 @@ char **mui_find_names(const char *const *dirs)
     if (folder)
       closedir(folder);
   }
-  if (count > 1)
+  if (names && count > 1)
     qsort(names, count, sizeof(*names), compare);
   return names;
 }

@@ -3,6 +3,7 @@
 #ifndef MUI_PROGRAM_INTERNAL_H
 #define MUI_PROGRAM_INTERNAL_H
 
+#include <limits.h>
 #include <pthread.h>
 
 #include <muster/bus.h>
@@ -23,6 +24,11 @@ struct mui_setup {
 struct mui_setup *mui_setup_load(const struct mui_program *program, const char *path, unsigned kinds,
                                  struct mui_problems *problems);
 void mui_setup_free(const struct mui_program *program, struct mui_setup *setup);
+/*
+ * This program's path, for its own children; in `path` or constant. A replaced program is only reached through /proc; otherwise the
+ * path is better: under valgrind the link in /proc is valgrind itself.
+ */
+const char *mui_self(char path[PATH_MAX]);
 /* A folder of the tree that the program was installed in: "share/muster". NULL when memory is out. */
 char *mui_beside(const char *folder);
 /* The only folder when the configuration names none; ended by NULL. NULL when memory is out. */

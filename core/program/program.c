@@ -46,10 +46,11 @@ static int misused(const struct mui_program *program)
 
 static struct mui_host *quiet_host(struct mui_runtime *runtime)
 {
+  char self[PATH_MAX];
   runtime->node = "";
   runtime->root = "";
   runtime->core = mui_instance_new(runtime, "core", "core");
-  runtime->host = runtime->core ? mui_host_new(runtime, "/proc/self/exe") : NULL;
+  runtime->host = runtime->core ? mui_host_new(runtime, mui_self(self)) : NULL;
   return runtime->host;
 }
 
@@ -139,7 +140,7 @@ static int take(struct command *command, int option, int argc, char **argv)
       fprintf(stderr, "%s: -c: the path is empty or too long\n", program->name);
       return misused(program);
     }
-    strcpy(command->path, optarg);
+    memcpy(command->path, optarg, strlen(optarg) + 1);
     command->path_given = true;
     return -1;
   case OPT_CHECK:

@@ -147,6 +147,7 @@ static int assemble(struct mui_run *run)
 {
   struct mui_runtime *runtime = &run->app.runtime;
   const struct mui_common *common = mui_setup_common(run->setup);
+  char self[PATH_MAX];
   run->node = node_name(common);
   run->root = strdup(common->root ? common->root : "");
   runtime->node = run->node;
@@ -165,7 +166,7 @@ static int assemble(struct mui_run *run)
     return MU_ENOMEM;
   if ((run->kinds & (1u << MU_SERVER | 1u << MU_UPLINK)) && !(runtime->net = mui_net_new(runtime)))
     return MU_EUNAVAILABLE;
-  runtime->host = mui_host_new(runtime, "/proc/self/exe");
+  runtime->host = mui_host_new(runtime, mui_self(self));
   run->patience = mu_timer_new(runtime->core, on_patience, run);
   run->deadline = mu_timer_new(runtime->core, on_deadline, run);
   run->reloaded = mu_event_declare(runtime->core, MU_EVENT_CONFIG_RELOADED, NULL);

@@ -8,6 +8,16 @@
 
 #include "program/internal.h"
 
+const char *mui_self(char path[PATH_MAX])
+{
+  static const char replaced[] = " (deleted)";
+  ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - 1);
+  if (len > 0)
+    path[len] = '\0';
+  bool gone = len > (ssize_t)strlen(replaced) && strcmp(path + len - strlen(replaced), replaced) == 0;
+  return len <= 0 || gone ? "/proc/self/exe" : path;
+}
+
 char *mui_beside(const char *folder)
 {
   char path[PATH_MAX];

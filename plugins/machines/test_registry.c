@@ -361,7 +361,7 @@ static void forgotten_by_a_listener(void)
     begin(&world);
     mu_buf_clear(&world.events);
     const mu_form *form =
-        world.api->form_add(world.self, world.user, &(struct mu_form_ops){sizeof(struct mu_form_ops), "f"}, NULL);
+        world.api->form_add(world.self, world.user, &(struct mu_form_ops){.size = sizeof(struct mu_form_ops), .name = "f"}, NULL);
     CU_ASSERT_EQUAL(mu_event_on(world.user, when[i], -1, forget_it, &world), 0);
     const struct mu_machine *machine = world.api->find(world.self, "p", "", "a", true);
     CU_ASSERT_PTR_NOT_NULL_FATAL(machine);

@@ -73,12 +73,12 @@ void release_read(const char *root, struct release *release)
     return;
   /* os-release(5): where ID is missing it is "linux". */
   if (!find(text, "ID", release->platform, sizeof(release->platform)))
-    strcpy(release->platform, "linux");
+    snprintf(release->platform, sizeof(release->platform), "linux");
   (void)find(text, "ID_LIKE", like, sizeof(like));
   (void)find(text, "VERSION_ID", release->version, sizeof(release->version));
   snprintf(release->family, sizeof(release->family), "%s", family_of(release->platform, like));
   /* Debian's os-release has "12"; the point release is here: "12.11" (and "trixie/sid" before a release). */
   if (strcmp(release->platform, "debian") == 0 && file_line(root, "/etc/debian_version", line, sizeof(line)) &&
       isdigit((unsigned char)line[0]))
-    strcpy(release->version, line);
+    snprintf(release->version, sizeof(release->version), "%s", line);
 }
