@@ -58,6 +58,7 @@ static void arm(struct registry *registry, int64_t now_ns)
   if (due == registry->armed_ns)
     return;
   registry->armed_ns = due;
+  registry->expected_ns = due > now_ns ? due : now_ns;
   if (due == INT64_MAX)
     mu_timer_stop(registry->timer);
   else /* rounded up: never before it is due */

@@ -7,6 +7,7 @@
 #include "registry.h"
 
 #define NS_PER_MS INT64_C(1000000)
+#define HELD_UP_NS (INT64_C(5000) * NS_PER_MS)
 #define LONGEST_VALID_MS (UINT64_C(1000) * 3600 * 24 * 3650)
 
 /* ---- texts ----------------------------------------------------------------------------------- */
@@ -403,9 +404,26 @@ int registry_report(struct record *record, const struct mu_machine_report *repor
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/*
+ * The process was held up (stopped, swapped out): what the machines said meanwhile is still unread, so this time does not count
+ * against them, nor the second in which it is read. Otherwise all would go offline at once, and come back.
+ */
+static void pass_over(struct registry *registry, int64_t held_ns)
+{
+  mu_log(registry->in, MU_LOG_WARN, "held up for %lld s: no machine is offline for that",
+         (long long)(held_ns / (1000 * NS_PER_MS)));
+  for (size_t i = 0; i < registry->all.count; i++)
+    if (registry->all.items[i]->pub.online)
+      registry->all.items[i]->valid_until_ns += held_ns + 1000 * NS_PER_MS;
+}
+
 static void on_timer(void *context)
 {
-  due_sweep(context, mu_mono_ns());
+  struct registry *registry = context;
+  int64_t now = mu_mono_ns();
+  if (now - registry->expected_ns > HELD_UP_NS)
+    pass_over(registry, now - registry->expected_ns);
+  due_sweep(registry, now);
 }
 
 int registry_init(struct registry *registry, mu_instance *in, const struct config *config)

@@ -379,10 +379,37 @@ static void forgotten_by_a_listener(void)
   }
 }
 
+/* The process was stopped for a minute: nobody is offline for that, but who stays silent is. */
+static void held_up(void)
+{
+  struct world world;
+  begin(&world);
+  const struct mu_form_ops ops = {.size = sizeof ops, .name = "f"};
+  const mu_form *form = world.api->form_add(world.self, world.user, &ops, NULL);
+  const struct mu_machine *machine = world.api->find(world.self, "p", "", "a", true);
+  mu_text *text = mu_text_new("{}", 2);
+  CU_ASSERT_EQUAL(world.api->report(world.self, machine,
+                                    &(struct mu_machine_report){.size = sizeof(struct mu_machine_report),
+                                                                .form = form,
+                                                                .text = text,
+                                                                .valid_ms = 50}),
+                  0);
+  mu_text_unref(text);
+  now_ns += 60 * SECOND;
+  bool never = false;
+  mui_loop_until(world.runtime.loop, &never, 80);
+  CU_ASSERT(machine->online);
+  now_ns += SECOND;
+  mui_loop_until(world.runtime.loop, &never, 1050);
+  CU_ASSERT_FALSE(machine->online);
+  end(&world);
+}
+
 static const struct unit_test tests[] = {
     {"from the first report to being forgotten", lives}, {"the configuration wins", configuration_wins},
     {"owners are bounded", owners_are_bounded},          {"walking while it changes", walks_while_it_changes},
     {"forms are made once", forms_are_made_once},        {"many due times", many_due_times},
     {"forgotten by a listener", forgotten_by_a_listener},
+    {"held up", held_up},
 };
 UNIT_MAIN("machines", tests)
