@@ -10,9 +10,10 @@
 
 enum {
   SLOT_BITS = 24,
-  CLOSE_WITHIN_S = 5,    /* from the decision to close until the link is cut */
+  CLOSE_WITHIN_S = 5, /* from the decision to close until the link is cut */
   ADMIT_WITHIN_S = 30,
   MESSAGE_WITHIN_S = 30, /* from the first byte of a message to its last */
+  CLOSE_PROTOCOL = 1002,
 };
 
 /* ---- ids ------------------------------------------------------------------------------------- */
@@ -272,6 +273,30 @@ static void receive(struct lws *wsi, struct mu_conn *conn, const char *at, size_
   hand_over(conn, whole, conn->assembly.binary);
 }
 
+static void protocol_error(struct mu_conn *conn, int code)
+{
+  mui_net_count(conn->net, "protocol_errors");
+  mu_log_limited(conn->net->runtime->core, MU_LOG_INFO, "protocol_errors",
+                 "%s: closed with %d: WebSocket protocol error", mu_conn_peer(conn), code);
+}
+
+/* The library closes for wrong frames by itself, and says so to the peer alone: what it said tells. */
+static void library_closed(struct lws *wsi, struct mu_conn *conn)
+{
+  const unsigned char *said = lws_get_close_payload(wsi);
+  if (conn->state > MUI_CONN_OPEN || lws_get_close_length(wsi) < 2)
+    return;
+  conn->code = (uint16_t)(said[0] << 8 | said[1]);
+  protocol_error(conn, conn->code);
+}
+
+/* What a peer may say (RFC 6455, 7.4, and its registry) that means no error. The library makes 1002 of codes that nobody may say. */
+static bool good_code(unsigned code)
+{
+  return (code >= 1000 && code <= 1001) || code == 1003 || (code >= 1007 && code <= 1014) ||
+         (code >= 3000 && code <= 4999);
+}
+
 static int peer_closes(struct lws *wsi, struct mu_conn *conn, const unsigned char *at, size_t len)
 {
   conn->state = MUI_CONN_ENDING;
@@ -283,11 +308,19 @@ static int peer_closes(struct lws *wsi, struct mu_conn *conn, const unsigned cha
   if (!conn->code)
     conn->code = len >= 2 ? (uint16_t)(at[0] << 8 | at[1]) : 1005;
   struct mui_utf8_state utf8 = {0};
-  if (len == 1 || (len > 2 && (!mui_utf8_more(&utf8, (const char *)at + 2, len - 2) || utf8.need))) {
-    lws_close_reason(wsi, len == 1 ? LWS_CLOSE_STATUS_PROTOCOL_ERR : LWS_CLOSE_STATUS_INVALID_PAYLOAD, NULL, 0);
-    return -1;
+  unsigned said = len >= 2 ? (unsigned)(at[0] << 8 | at[1]) : 0;
+  if (len >= 2 && said < 5000 && !good_code(said)) {
+    protocol_error(conn, CLOSE_PROTOCOL);
+    return 0; /* the library answers, and need not wait for an answer as it does after a -1 */
   }
-  return 0;
+  int wrong = len == 1 || said >= 5000                                                         ? CLOSE_PROTOCOL
+              : len > 2 && (!mui_utf8_more(&utf8, (const char *)at + 2, len - 2) || utf8.need) ? MU_CLOSE_BAD_TEXT
+                                                                                               : 0;
+  if (!wrong)
+    return 0;
+  protocol_error(conn, wrong);
+  lws_close_reason(wsi, (enum lws_close_status)wrong, NULL, 0);
+  return -1;
 }
 
 int mui_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, struct mui_session *session, void *in,
@@ -317,6 +350,7 @@ int mui_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, struct mu
   case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
     return peer_closes(wsi, conn, in, len);
   case LWS_CALLBACK_CLOSED:
+    library_closed(wsi, conn);
     mui_conn_gone(conn);
     return 0;
   default:
