@@ -35,6 +35,9 @@ function(muster_add_plugin name)
   set_target_properties(${target} PROPERTIES
     OUTPUT_NAME ${name} PREFIX "" SUFFIX ".so" C_VISIBILITY_PRESET hidden C_EXTENSIONS OFF
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/muster/plugins)
+  if(MUSTER_PLUGIN_RPATH) # in tree: the library is installed beside; a stranger's plugin finds it in the program
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH ${MUSTER_PLUGIN_RPATH})
+  endif()
   if(NOT DEFINED MUSTER_PLUGIN_INSTALL_DIR)
     set(MUSTER_PLUGIN_INSTALL_DIR lib/muster/plugins)
   endif()
