@@ -46,8 +46,7 @@ static int render(void *self, const struct mu_machine *machine, mu_text **text)
   } members[] = {{",\"name\":", machine->name},
                  {",\"group\":", machine->group},
                  {",\"country\":", machine->country},
-                 {",\"location\":", machine->location},
-                 {",\"owner\":", machine->owner}};
+                 {",\"location\":", machine->location}}; /* not the owner: this is for everybody */
   for (size_t i = 0; i < MU_COUNT(members); i++) {
     mu_buf_adds(&buf, members[i].name);
     mu_buf_json_string(&buf, mu_str(members[i].value));
