@@ -15,8 +15,8 @@ struct config {
   bool per_core;
 };
 
-/* The columns of a cpu line. The two guest columns are within user and nice already. */
-enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL, GUEST, GUEST_NICE, FIELDS };
+/* The columns of a cpu line. The two guest columns behind them are within user and nice already. */
+enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL, FIELDS };
 
 /* One cpu line as it was last read, and the share that came of it. */
 struct core {
@@ -90,15 +90,7 @@ static int reserve(struct cpu *cpu, size_t number)
   return 0;
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
-/*
- * Takes the columns of one line in: the busy share since the last time. A column that went back did not move. Guests' time is part
- * of the whole, by way of user and nice, and is not busy.
- */
+/* Takes the columns of one line in: the busy share since the last time. A column that went back did not move. */
 static void take(struct core *core, const char *columns)
 {
   uint64_t now[FIELDS], moved[FIELDS], total = 0;
@@ -106,19 +98,15 @@ static void take(struct core *core, const char *columns)
   for (size_t i = 0; i < FIELDS; i++) {
     /* Kernels before 2.6.11 have fewer columns: the missing ones are 0. */
     columns += strspn(columns, " ");
-    now[i] = 0;
-    if (isdigit((unsigned char)*columns)) {
-      now[i] = strtoull(columns, &end, 10);
+    now[i] = isdigit((unsigned char)*columns) ? strtoull(columns, &end, 10) : 0;
+    if (isdigit((unsigned char)*columns))
       columns = end;
-    }
     moved[i] = core->read && now[i] > core->field[i] ? now[i] - core->field[i] : 0;
     /* Two columns of a hostile tree can overflow the sum. */
-    if (i < GUEST)
-      total = total > UINT64_MAX - moved[i] ? UINT64_MAX : total + moved[i];
+    total = total > UINT64_MAX - moved[i] ? UINT64_MAX : total + moved[i];
   }
   if (core->read && total > 0) {
-    double rest = (double)moved[IDLE] + (double)moved[IOWAIT] + (double)smaller(moved[GUEST], moved[USER]) +
-                  (double)smaller(moved[GUEST_NICE], moved[NICE]);
+    double rest = (double)moved[IDLE] + (double)moved[IOWAIT];
     /* Hundredths: the counters hold no more, and it is shorter to write. */
     core->percent = round(1e4 * fmin(fmax(((double)total - rest) / (double)total, 0.0), 1.0)) / 100.0;
     core->known = true;
