@@ -29,6 +29,7 @@ static void on_library_log(int level, const char *line)
   if (!core)
     return;
   int len = (int)strcspn(line, "\n");
+  mu_count(mu_counter_get(core, "library_complaints"), 1); /* of some links that it cuts, this is all that it tells */
   mu_log_limited(core, MU_LOG_WARN, level == LLL_ERR ? "library error" : "library", "libwebsockets: %.*s", len, line);
 }
 
