@@ -26,7 +26,10 @@ static inline int unit_main(const char *suite_name, const struct unit_test *test
   return count == 0 || failed > 0;
 }
 
-#define UNIT_MAIN(suite_name, tests)                                                               \
-  int main(void) { return unit_main((suite_name), (tests), sizeof(tests) / sizeof((tests)[0])); }
+#define UNIT_MAIN(suite_name, tests)                                                                                   \
+  int main(void)                                                                                                       \
+  {                                                                                                                    \
+    return unit_main((suite_name), (tests), sizeof(tests) / sizeof((tests)[0]));                                       \
+  }
 
 #endif

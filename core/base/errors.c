@@ -8,8 +8,8 @@ const char *mu_strerror(int error)
     return "success";
   case MU_PENDING:
     return "pending";
-#define X(name, value, text)                                                                       \
-  case name:                                                                                       \
+#define X(name, value, text)                                                                                           \
+  case name:                                                                                                           \
     return text;
     MU_ERRORS(X)
 #undef X
@@ -25,8 +25,8 @@ const char *mu_error_name(int error)
     return "MU_OK";
   case MU_PENDING:
     return "MU_PENDING";
-#define X(name, value, text)                                                                       \
-  case name:                                                                                       \
+#define X(name, value, text)                                                                                           \
+  case name:                                                                                                           \
     return #name;
     MU_ERRORS(X)
 #undef X

@@ -32,7 +32,7 @@ struct mui_runtime {
 /* Something an instance registered: revoked (newest first) when the instance stops. Embed it. */
 struct mui_resource {
   struct mui_resource *next;
-  struct mui_resource **pprev; /* NULL: not linked */
+  struct mui_resource **pprev;                   /* NULL: not linked */
   void (*revoke)(struct mui_resource *resource); /* must unlink: call mui_resource_del() */
 };
 
@@ -44,10 +44,10 @@ struct mu_instance {
   struct mui_account *account;
   struct mui_log_limits *limits;
   struct mui_counters *counters;
-  unsigned order; /* place in the configuration: orders auth providers and event listeners */
-  _Atomic bool closed; /* no new posts, jobs or registrations */
+  unsigned order;        /* place in the configuration: orders auth providers and event listeners */
+  _Atomic bool closed;   /* no new posts, jobs or registrations */
   _Atomic unsigned jobs; /* jobs whose code may still run on a worker; the plugin stays mapped while > 0 */
-  void *owner;     /* plugin/: the loaded component around it; NULL for the core */
+  void *owner;           /* plugin/: the loaded component around it; NULL for the core */
 };
 
 /* A bare instance (the core's own, and tests'). NULL when memory is out. */
@@ -65,17 +65,17 @@ MUI_API void mui_resource_del(struct mui_resource *resource);
 /* ---- accounting ------------------------------------------------------------------------------ */
 
 /* The callbacks that are timed. */
-#define MUI_CALLBACKS(X)                                                                           \
-  X(INIT, "init") X(START, "start") X(RECONFIGURE, "reconfigure") X(STOP, "stop") X(FINI, "fini")  \
-  X(TIMER, "timer") X(FD, "fd") X(POST, "post") X(JOB, "job") X(JOB_DONE, "job done")              \
-  X(EVENT, "event") X(AUTH, "auth") X(WS_ADMIT, "admit") X(WS_OPEN, "open")                        \
-  X(WS_MESSAGE, "message") X(WS_CLOSED, "closed") X(HTTP, "http") X(CLIENT, "client")              \
-  X(COLLECT, "collect") X(REPORT, "report")
+#define MUI_CALLBACKS(X)                                                                                               \
+  X(INIT, "init")                                                                                                      \
+  X(START, "start") X(RECONFIGURE, "reconfigure") X(STOP, "stop") X(FINI, "fini") X(TIMER, "timer") X(FD, "fd")        \
+      X(POST, "post") X(JOB, "job") X(JOB_DONE, "job done") X(EVENT, "event") X(AUTH, "auth") X(WS_ADMIT, "admit")     \
+          X(WS_OPEN, "open") X(WS_MESSAGE, "message") X(WS_CLOSED, "closed") X(HTTP, "http") X(CLIENT, "client")       \
+              X(COLLECT, "collect") X(REPORT, "report")
 enum mui_callback {
 #define X(symbol, text) MUI_CB_##symbol,
   MUI_CALLBACKS(X)
 #undef X
-  MUI_CB_COUNT
+      MUI_CB_COUNT
 };
 
 /* One running callback of the loop thread; lives on the caller's stack. Calls nest. */

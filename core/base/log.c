@@ -92,7 +92,8 @@ static void write_line(const mu_instance *in, enum mu_level level, const char *t
 }
 
 MU_PRINTF(4, 0)
-static void write_format(const mu_instance *in, enum mu_level level, uint64_t left_out, const char *format, va_list args)
+static void write_format(const mu_instance *in, enum mu_level level, uint64_t left_out, const char *format,
+                         va_list args)
 {
   char text[LINE_MAX_BYTES];
   if (vsnprintf(text, sizeof text, format, args) >= 0)

@@ -9,7 +9,7 @@
 #include "base/instance.h"
 
 struct on_stop {
-  struct mui_resource by_user; /* revoked when the user stops: the call */
+  struct mui_resource by_user;    /* revoked when the user stops: the call */
   struct mui_resource by_service; /* revoked when the service stops first: no call */
   mu_instance *user;
   void (*fn)(void *context, mu_instance *user);

@@ -84,8 +84,8 @@ static int denied_text(const void *payload, struct mu_buf *out)
 
 static void emit_denied(struct mui_runtime *runtime, const struct mu_credential *credential, enum mu_verdict verdict)
 {
-  static const struct mu_event_ops ops = {.size = sizeof(struct mu_event_ops), .version = 1, .ref = denied_ref,
-                                          .unref = denied_unref, .text = denied_text};
+  static const struct mu_event_ops ops = {
+      .size = sizeof(struct mu_event_ops), .version = 1, .ref = denied_ref, .unref = denied_unref, .text = denied_text};
   struct mui_bus *bus = runtime->bus;
   if (!bus->denied && runtime->core)
     bus->denied = mu_event_declare(runtime->core, MU_EVENT_AUTH_DENIED, &ops);

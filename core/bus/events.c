@@ -25,9 +25,9 @@ struct mui_listener {
   uint64_t serial;
   mu_event_fn fn;
   void *self;
-  size_t prefix_len;                  /* of a wildcard, with its dot; 0: one topic */
-  struct mui_topic *topic;            /* if no wildcard */
-  struct mui_listener *next, **link;  /* among the wildcards */
+  size_t prefix_len;                 /* of a wildcard, with its dot; 0: one topic */
+  struct mui_topic *topic;           /* if no wildcard */
+  struct mui_listener *next, **link; /* among the wildcards */
   char prefix[];
 };
 
@@ -280,8 +280,8 @@ static void enqueue(struct mui_bus *bus, mu_event_type *type, const void *payloa
     size_t capacity = bus->queue_capacity ? 2 * bus->queue_capacity : 16;
     struct mui_queued *queue = capacity <= QUEUE_MAX ? malloc(capacity * sizeof(*queue)) : NULL;
     if (!queue) {
-      mu_log_limited(type->in, MU_LOG_ERROR, "event queue", "event %s is lost: %zu events wait already", type->topic->name,
-                     bus->queue_count);
+      mu_log_limited(type->in, MU_LOG_ERROR, "event queue", "event %s is lost: %zu events wait already",
+                     type->topic->name, bus->queue_count);
       return;
     }
     for (size_t i = 0; i < bus->queue_count; i++)

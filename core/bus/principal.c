@@ -38,8 +38,7 @@ const struct mu_principal *mu_principal_new(const struct mu_principal *values)
   const char *owner = values->role == MU_ROLE_MACHINE ? or_empty(values->owner) : id;
   if (!*provider || !*id)
     return NULL;
-  struct counted *counted =
-      malloc(sizeof(*counted) + strlen(provider) + strlen(id) + strlen(name) + strlen(owner) + 4);
+  struct counted *counted = malloc(sizeof(*counted) + strlen(provider) + strlen(id) + strlen(name) + strlen(owner) + 4);
   if (!counted)
     return NULL;
   atomic_init(&counted->refs, 1);

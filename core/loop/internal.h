@@ -26,7 +26,7 @@ struct mui_loop {
   bool broken;
   int wake_fd; /* an eventfd that posts and ended jobs write to */
   ev_io wake;
-  pthread_mutex_t lock;   /* guards `posted` */
+  pthread_mutex_t lock;    /* guards `posted` */
   struct mui_posts posted; /* any thread */
   struct mui_posts ready;  /* taken over, waiting for their turn */
   struct mui_pool *pool;

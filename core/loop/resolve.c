@@ -22,15 +22,19 @@ struct resolve {
 static int error_of(int gai)
 {
   switch (gai) {
-  case 0: return 0;
+  case 0:
+    return 0;
   case EAI_NONAME:
 #ifdef EAI_NODATA
   case EAI_NODATA:
 #endif
     return MU_ENOENT;
-  case EAI_AGAIN: return MU_EUNAVAILABLE;
-  case EAI_MEMORY: return MU_ENOMEM;
-  default: return MU_EIO;
+  case EAI_AGAIN:
+    return MU_EUNAVAILABLE;
+  case EAI_MEMORY:
+    return MU_ENOMEM;
+  default:
+    return MU_EIO;
   }
 }
 
@@ -108,8 +112,13 @@ int mui_resolve(mu_instance *in, const char *host, uint16_t port,
   if (look_up(resolve, AI_NUMERICHOST) == 0) {
     error = mu_post(in, on_numeric, free, resolve);
   } else {
-    struct mu_job job = {.size = sizeof(job), .work = look_up_job, .done = on_job, .late = on_late,
-                         .context = resolve, .deadline_ms = DEADLINE_MS, .what = "getaddrinfo"};
+    struct mu_job job = {.size = sizeof(job),
+                         .work = look_up_job,
+                         .done = on_job,
+                         .late = on_late,
+                         .context = resolve,
+                         .deadline_ms = DEADLINE_MS,
+                         .what = "getaddrinfo"};
     error = mu_work(in, &job);
   }
   if (!error)

@@ -39,8 +39,8 @@ struct job {
   mu_instance *in;
   struct mu_job job;
   ev_timer deadline;
-  bool told;    /* done() was called */
-  bool revoked; /* the instance has stopped */
+  bool told;        /* done() was called */
+  bool revoked;     /* the instance has stopped */
   struct job *next; /* in the queue or among the ended; guarded by the pool's lock, like all below */
   enum job_state state;
   bool written_off;
@@ -79,8 +79,8 @@ struct mui_pool {
   bool attended;   /* the loop looks soon: `attend` runs */
   unsigned refs;   /* the loop, and every thread */
   bool closing;
-  int wake_fd;     /* -1: the loop has gone */
-  unsigned stuck;  /* loop thread only, like `attend` */
+  int wake_fd;    /* -1: the loop has gone */
+  unsigned stuck; /* loop thread only, like `attend` */
   ev_timer attend;
 };
 
@@ -323,8 +323,8 @@ static void on_deadline(struct ev_loop *ev, ev_timer *timer, int events)
     ev_timer_set(timer, (double)left_ns / 1e9, 0.);
     ev_timer_start(ev, timer);
   } else if (state == RUNNING) {
-    mu_log_limited(in, MU_LOG_WARN, "job", "job \"%s\" is stuck: over its %llu ms (%u stuck, %u workers left)", job->job.what,
-                   (unsigned long long)job->job.deadline_ms, pool->stuck, active);
+    mu_log_limited(in, MU_LOG_WARN, "job", "job \"%s\" is stuck: over its %llu ms (%u stuck, %u workers left)",
+                   job->job.what, (unsigned long long)job->job.deadline_ms, pool->stuck, active);
     if (!job->revoked) {
       job->told = true;
       call(in, job->job.done, job->job.context, MU_ETIMEOUT);

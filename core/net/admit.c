@@ -144,8 +144,8 @@ static const char *insane(struct lws *wsi, const char *protocol)
 {
   if (strcasecmp(protocol, "websocket") != 0)
     return "only an upgrade to websocket is known here";
-  static const enum lws_token_indexes others[] = {WSI_TOKEN_POST_URI, WSI_TOKEN_OPTIONS_URI, WSI_TOKEN_PUT_URI,
-                                                  WSI_TOKEN_PATCH_URI, WSI_TOKEN_DELETE_URI, WSI_TOKEN_HEAD_URI,
+  static const enum lws_token_indexes others[] = {WSI_TOKEN_POST_URI,  WSI_TOKEN_OPTIONS_URI, WSI_TOKEN_PUT_URI,
+                                                  WSI_TOKEN_PATCH_URI, WSI_TOKEN_DELETE_URI,  WSI_TOKEN_HEAD_URI,
                                                   WSI_TOKEN_CONNECT};
   for (size_t i = 0; i < MU_COUNT(others); i++)
     if (lws_hdr_total_length(wsi, others[i]) > 0)
@@ -187,7 +187,8 @@ static int ask_plugin(struct lws *wsi, struct mui_session *session, struct mui_r
   if (answer < 0) {
     if (answer != MU_EREFUSED) {
       mu_log_limited(route->in, MU_LOG_WARN, "admit", "%s: admission failed: %s", request.peer, mu_strerror(answer));
-      return refuse(wsi, session, &(struct mu_admission){.status = 500, .code = "internal", .message = "internal error"});
+      return refuse(wsi, session,
+                    &(struct mu_admission){.status = 500, .code = "internal", .message = "internal error"});
     }
     if (admission.status < 400 || admission.status > 599)
       admission.status = 403;

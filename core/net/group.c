@@ -79,6 +79,8 @@ int mu_group_join(mu_group *group, mu_conn *conn)
 {
   if (!mui_conn_live(conn))
     return MU_ECLOSED;
+  if (conn->pending)
+    return MU_EBUSY;
   if (member_of(group, conn))
     return MU_EEXIST;
   if (group->count == group->capacity) {

@@ -13,7 +13,7 @@
 #include "base/instance.h"
 #include "net/net.h"
 
-struct mui_peer;    /* peers.c: what is counted per address */
+struct mui_peer; /* peers.c: what is counted per address */
 
 /*
  * One accepted socket, from accept to the library's WSI_DESTROY. Our own memory, hung on the wsi as opaque user data: the library's
@@ -26,11 +26,11 @@ struct mui_session {
   struct mu_conn *conn;          /* WebSocket, from its admission on */
   mu_http *request;              /* HTTP, while one is being read or answered */
   struct lws *wsi;
-  struct mui_session *next, **pprev; /* all of them */
+  struct mui_session *next, **pprev;                 /* all of them */
   struct mui_session *waiting_next, **waiting_pprev; /* accepted and no request yet, oldest first */
   int64_t since_ns;
-  bool *gone;                    /* set when it ends while it is being adopted */
-  char address[46];              /* normalised peer address, before proxy headers */
+  bool *gone;       /* set when it ends while it is being adopted */
+  char address[46]; /* normalised peer address, before proxy headers */
 };
 
 /* NULL: not an accepted socket. lws_wsi_user() is not used. */
@@ -49,8 +49,8 @@ struct mui_route {
   struct mui_router *router;
   struct mui_route *next;
   mu_instance *in;
-  char *path;      /* allocated; as declared when it is added, then without the '*' of a prefix */
-  bool prefix;     /* set by mui_router_add() */
+  char *path;       /* allocated; as declared when it is added, then without the '*' of a prefix */
+  bool prefix;      /* set by mui_router_add() */
   unsigned methods; /* 0: WebSocket */
   void *self;
   void (*gone)(struct mui_route *route); /* before it is freed: drop every pointer to it; or NULL */
@@ -87,17 +87,17 @@ struct mui_net {
   struct mui_limits limits;       /* without the list of proxies, which peers.c has */
   struct mui_net_stats stats;
   bool stopping;
-  unsigned descriptors;           /* the library takes descriptors below this */
-  mu_timer *tick;                 /* 250 ms: time-outs of the library and of first requests */
+  unsigned descriptors; /* the library takes descriptors below this */
+  mu_timer *tick;       /* 250 ms: time-outs of the library and of first requests */
   mu_timer *stop_timer;
   int64_t stop_ns;
   void (*stopped)(void *context);
   void *stopped_context;
-  struct mui_net_ws *ws;         /* conn.c, group.c */
-  struct mui_net_http *http;     /* http.c */
-  struct mui_net_peers *peers;   /* peers.c */
+  struct mui_net_ws *ws;               /* conn.c, group.c */
+  struct mui_net_http *http;           /* http.c */
+  struct mui_net_peers *peers;         /* peers.c */
   struct mui_net_listeners *listeners; /* listen.c */
-  struct mui_net_clients *clients; /* client.c */
+  struct mui_net_clients *clients;     /* client.c */
 };
 
 /* Counts on the core's instance, by name: for refusals and errors, not for hot paths. */
@@ -112,14 +112,14 @@ void mui_session_requested(struct mui_session *session);
 struct mui_listener {
   struct mui_listener *next;
   struct mui_net *net;
-  unsigned refs;      /* sessions, and one while it is listening */
+  unsigned refs; /* sessions, and one while it is listening */
   char *address;
-  char *certificate;  /* NULL: no TLS */
+  char *certificate; /* NULL: no TLS */
   char *key;
-  uint16_t port;      /* as configured */
-  uint16_t bound;     /* as the system gave it */
-  char **origins;     /* ended by NULL */
-  char **plugins;     /* ended by NULL; none: all are served */
+  uint16_t port;  /* as configured */
+  uint16_t bound; /* as the system gave it */
+  char **origins; /* ended by NULL */
+  char **plugins; /* ended by NULL; none: all are served */
   struct lws_vhost *vhost;
   bool tls;
   bool short_of_descriptors;

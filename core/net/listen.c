@@ -27,44 +27,96 @@ enum {
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const struct mu_option tls_options[] = {
-    {.key = "certificate", .type = MU_OPT_STRING, .flags = MU_OPT_REQUIRED,
+    {.key = "certificate",
+     .type = MU_OPT_STRING,
+     .flags = MU_OPT_REQUIRED,
      .offset = offsetof(struct mui_listen, tls.certificate) - offsetof(struct mui_listen, tls),
      .help = "PEM file with the certificate and its chain"},
-    {.key = "key", .type = MU_OPT_STRING, .flags = MU_OPT_REQUIRED,
+    {.key = "key",
+     .type = MU_OPT_STRING,
+     .flags = MU_OPT_REQUIRED,
      .offset = offsetof(struct mui_listen, tls.key) - offsetof(struct mui_listen, tls),
      .help = "PEM file with the private key"},
 };
 
 static const struct mu_option listen_options[] = {
-    {.key = "address", .type = MU_OPT_STRING, .offset = offsetof(struct mui_listen, address), .preset = "\"::\"",
-     .max = 45, .help = "Numeric address; \"::\" is every address, IPv4 too"},
-    {.key = "port", .type = MU_OPT_INT, .flags = MU_OPT_REQUIRED, .offset = offsetof(struct mui_listen, port),
-     .min = 0, .max = 65535, .help = "TCP port; 0: the system chooses"},
-    {.key = "origins", .type = MU_OPT_STRINGS, .offset = offsetof(struct mui_listen, origins), .max = 64,
+    {.key = "address",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct mui_listen, address),
+     .preset = "\"::\"",
+     .max = 45,
+     .help = "Numeric address; \"::\" is every address, IPv4 too"},
+    {.key = "port",
+     .type = MU_OPT_INT,
+     .flags = MU_OPT_REQUIRED,
+     .offset = offsetof(struct mui_listen, port),
+     .min = 0,
+     .max = 65535,
+     .help = "TCP port; 0: the system chooses"},
+    {.key = "origins",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct mui_listen, origins),
+     .max = 64,
      .help = "Further Origins that browsers may have, as \"https://name:port\"; this host is always allowed"},
-    {.key = "plugins", .type = MU_OPT_STRINGS, .offset = offsetof(struct mui_listen, plugins), .max = 64,
+    {.key = "plugins",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct mui_listen, plugins),
+     .max = 64,
      .help = "Plugin instances that are served here; empty: all"},
-    {.key = "tls", .type = MU_OPT_GROUP, .offset = offsetof(struct mui_listen, tls), .help = "Absent: no TLS",
+    {.key = "tls",
+     .type = MU_OPT_GROUP,
+     .offset = offsetof(struct mui_listen, tls),
+     .help = "Absent: no TLS",
      .fields = MU_OPTIONS(tls_options)},
 };
 const struct mu_options mui_listen_options = MU_OPTIONS(listen_options);
 
 static const struct mu_option limits_options[] = {
-    {.key = "max_connections", .type = MU_OPT_INT, .offset = offsetof(struct mui_limits, max_connections),
-     .preset = "10000", .min = 1, .max = 1000000, .help = "Connections in all; further ones are closed at once"},
-    {.key = "max_connections_per_peer", .type = MU_OPT_INT,
-     .offset = offsetof(struct mui_limits, max_connections_per_peer), .preset = "1000", .min = 0, .max = 1000000,
+    {.key = "max_connections",
+     .type = MU_OPT_INT,
+     .offset = offsetof(struct mui_limits, max_connections),
+     .preset = "10000",
+     .min = 1,
+     .max = 1000000,
+     .help = "Connections in all; further ones are closed at once"},
+    {.key = "max_connections_per_peer",
+     .type = MU_OPT_INT,
+     .offset = offsetof(struct mui_limits, max_connections_per_peer),
+     .preset = "1000",
+     .min = 0,
+     .max = 1000000,
      .help = "Connections per address, for IPv6 per /64; 0: no limit"},
-    {.key = "connects_per_second", .type = MU_OPT_INT, .offset = offsetof(struct mui_limits, connects_per_second),
-     .preset = "100", .min = 0, .max = 1000000,
+    {.key = "connects_per_second",
+     .type = MU_OPT_INT,
+     .offset = offsetof(struct mui_limits, connects_per_second),
+     .preset = "100",
+     .min = 0,
+     .max = 1000000,
      .help = "New connections per address, with a burst of four seconds; 0: no limit"},
-    {.key = "header_timeout", .type = MU_OPT_FLOAT, .offset = offsetof(struct mui_limits, header_timeout_s),
-     .preset = "10", .min = 0.1, .max = 600, .help = "Seconds from the connection to its first whole request"},
-    {.key = "body_timeout", .type = MU_OPT_FLOAT, .offset = offsetof(struct mui_limits, body_timeout_s),
-     .preset = "20", .min = 0.1, .max = 600, .help = "Seconds for the body of a request"},
-    {.key = "send_timeout", .type = MU_OPT_FLOAT, .offset = offsetof(struct mui_limits, send_timeout_s),
-     .preset = "30", .min = 1, .max = 3600, .help = "A reader that takes nothing for so many seconds is cut"},
-    {.key = "trusted_proxies", .type = MU_OPT_STRINGS, .offset = offsetof(struct mui_limits, trusted_proxies),
+    {.key = "header_timeout",
+     .type = MU_OPT_FLOAT,
+     .offset = offsetof(struct mui_limits, header_timeout_s),
+     .preset = "10",
+     .min = 0.1,
+     .max = 600,
+     .help = "Seconds from the connection to its first whole request"},
+    {.key = "body_timeout",
+     .type = MU_OPT_FLOAT,
+     .offset = offsetof(struct mui_limits, body_timeout_s),
+     .preset = "20",
+     .min = 0.1,
+     .max = 600,
+     .help = "Seconds for the body of a request"},
+    {.key = "send_timeout",
+     .type = MU_OPT_FLOAT,
+     .offset = offsetof(struct mui_limits, send_timeout_s),
+     .preset = "30",
+     .min = 1,
+     .max = 3600,
+     .help = "A reader that takes nothing for so many seconds is cut"},
+    {.key = "trusted_proxies",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct mui_limits, trusted_proxies),
      .max = 64,
      .help = "Addresses and networks whose X-Forwarded-For is believed; they are not limited themselves"},
 };
@@ -192,8 +244,8 @@ void mui_net_listen_tick(struct mui_net *net, int64_t now_ns)
     struct mui_session *session = all->waiting;
     mui_session_requested(session);
     mui_net_count(net, "requests_too_slow");
-    mu_log_limited(net->runtime->core, MU_LOG_INFO, "requests_too_slow", "%s: no request within %g s",
-                   session->address, limit_s);
+    mu_log_limited(net->runtime->core, MU_LOG_INFO, "requests_too_slow", "%s: no request within %g s", session->address,
+                   limit_s);
     cut(session);
   }
 }
@@ -421,7 +473,8 @@ static struct mui_listener *prepare(struct mui_net *net, const struct mui_listen
     snprintf(problem, size, "out of memory");
     return NULL;
   }
-  listener->vhost = listener->tls ? mui_tls_vhost(net, listener->certificate, listener->key, problem, size) : net->plain;
+  listener->vhost =
+      listener->tls ? mui_tls_vhost(net, listener->certificate, listener->key, problem, size) : net->plain;
   if (!listener->vhost)
     goto fail;
   for (struct mui_listener *old = net->listeners->first; old && listener->fd < 0; old = old->next)

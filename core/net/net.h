@@ -27,7 +27,7 @@ struct mui_limits {
   int64_t connects_per_second;      /* per address, with a burst of four seconds; 0: none */
   double header_timeout_s;
   double body_timeout_s;
-  double send_timeout_s; /* a reader that takes nothing for this long is cut */
+  double send_timeout_s;          /* a reader that takes nothing for this long is cut */
   struct mu_list trusted_proxies; /* const char *: addresses and networks whose X-Forwarded-For counts */
 };
 MUI_API extern const struct mu_options mui_limits_options;

@@ -310,6 +310,8 @@ int mui_conn_put(struct mu_conn *conn, const struct mui_waiting *message, bool c
 {
   if (!mui_conn_live(conn) || !conn->route)
     return MU_ECLOSED;
+  if (conn->pending)
+    return MU_EBUSY;
   size_t len;
   if (now && conn->state != MUI_CONN_ADMITTED && mui_queue_empty(&conn->queue) && !conn->blocked_s) {
     const unsigned char *frame = (const unsigned char *)mui_text_frame(message->text, message->binary, &len);

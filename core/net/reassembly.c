@@ -32,7 +32,7 @@ bool mui_utf8_more(struct mui_utf8_state *state, const char *at, size_t len)
     if (c < 0xc2 || c > 0xf4)
       return false;
     now.need = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-    now.low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80; /* no overlong forms */
+    now.low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;  /* no overlong forms */
     now.high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf; /* no surrogates, nothing above U+10FFFF */
   }
   *state = now;

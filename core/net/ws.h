@@ -7,17 +7,17 @@
 #include "net/reassembly.h"
 
 enum {
-  MUI_RX_BUFFER = 2048,    /* bytes of a message that the library hands over at once */
-  MUI_TX_PACKET = 65536,   /* bytes of a write */
-  MUI_WHEEL_SLOTS = 64,    /* seconds */
+  MUI_RX_BUFFER = 2048,  /* bytes of a message that the library hands over at once */
+  MUI_TX_PACKET = 65536, /* bytes of a write */
+  MUI_WHEEL_SLOTS = 64,  /* seconds */
 };
 
 enum mui_conn_state {
   MUI_CONN_ADMITTED, /* the answer to the upgrade is not out yet */
   MUI_CONN_PENDING,  /* upgraded; nothing is read until mu_conn_admit() */
   MUI_CONN_OPEN,
-  MUI_CONN_CLOSING,  /* decided; the close frame follows when it is writable */
-  MUI_CONN_ENDING,   /* the close frame is with the library, or the peer began, or the link broke */
+  MUI_CONN_CLOSING, /* decided; the close frame follows when it is writable */
+  MUI_CONN_ENDING,  /* the close frame is with the library, or the peer began, or the link broke */
 };
 
 /* One waiting message. `text` NULL: dropped in the meantime. */
@@ -36,7 +36,7 @@ struct mui_queue {
   uint32_t count;    /* dropped ones included */
   uint32_t *index;   /* serial + 1 by hashed key; 0: free. Serials that have left are skipped */
   uint32_t index_size, index_used;
-  size_t bytes;      /* of frames, and a little for each entry */
+  size_t bytes; /* of frames, and a little for each entry */
 };
 
 struct mui_member;
@@ -65,10 +65,10 @@ struct mu_conn {
   int unsent;         /* bytes in the kernel when that was looked at */
   uint16_t code;      /* of the close; 0: none yet */
   uint8_t state;
-  uint8_t pings;      /* unanswered */
-  bool pending;       /* admit() said so */
+  uint8_t pings; /* unanswered */
+  bool pending;  /* admit() said so */
   bool upgraded;
-  bool opened;        /* open() was called, or data wait to be freed: closed() is owed */
+  bool opened; /* open() was called, or data wait to be freed: closed() is owed */
 };
 
 struct mui_slot {

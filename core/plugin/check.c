@@ -56,9 +56,10 @@ static bool judge_name(const struct mui_plan *plan, size_t i, struct mui_problem
       const char *file = NULL;
       unsigned line = 0;
       mui_setting_place(plan->entries[j].place, &file, &line);
-      mui_entry_problem(problems, false, entry->place,
-                        "a second instance \"%s\" (the first: %s:%u); give one of them another name by instance = \"…\"",
-                        name, file ? file : "?", line);
+      mui_entry_problem(
+          problems, false, entry->place,
+          "a second instance \"%s\" (the first: %s:%u); give one of them another name by instance = \"…\"", name,
+          file ? file : "?", line);
       return false;
     }
   return true;
@@ -79,8 +80,8 @@ static struct mui_unit *make_unit(struct mui_host *host, const struct mui_entry 
   struct mui_unit *unit = mui_unit_new(host, entry, file, component);
   size_t before = problems->errors;
   if (unit)
-    unit->loaded.config = mui_options_read(entry->config, entry->place, &component->options, component->config_size,
-                                           problems);
+    unit->loaded.config =
+        mui_options_read(entry->config, entry->place, &component->options, component->config_size, problems);
   if (!unit || (!unit->loaded.config && component->config_size > 0)) {
     mui_entry_problem(problems, false, entry->place, "%s: out of memory", entry->name);
     mui_unit_free(unit);

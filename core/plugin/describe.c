@@ -238,8 +238,8 @@ static void list_services(FILE *to, const char *word, const char *const *list)
 static void describe_file(FILE *to, const struct mui_file *file)
 {
   const struct mu_plugin *plugin = &file->plugin;
-  fprintf(to, "%s %s: %s\nlicence %s, ABI %u.%u, %s\n", plugin->name, plugin->version, plugin->summary,
-          plugin->licence, plugin->abi_major, plugin->abi_minor, file->path);
+  fprintf(to, "%s %s: %s\nlicence %s, ABI %u.%u, %s\n", plugin->name, plugin->version, plugin->summary, plugin->licence,
+          plugin->abi_major, plugin->abi_minor, file->path);
   for (size_t i = 0; i < plugin->components.count; i++) {
     const struct mu_component *component = &file->components[i];
     fprintf(to, "\n%s component\n", mui_kind_word(component->kind));
@@ -247,7 +247,8 @@ static void describe_file(FILE *to, const struct mui_file *file)
     list_services(to, "  needs ", component->needs);
     list_services(to, "  wants ", component->wants);
     if (component->kind == MU_COLLECTOR)
-      fprintf(to, "  interval %g s, deadline %g s\n", file->ops[i].collector.interval_s ? file->ops[i].collector.interval_s : 5.0,
+      fprintf(to, "  interval %g s, deadline %g s\n",
+              file->ops[i].collector.interval_s ? file->ops[i].collector.interval_s : 5.0,
               file->ops[i].collector.deadline_s ? file->ops[i].collector.deadline_s : 3.0);
     fprintf(to, component->options.count ? "  options of its config:\n" : "  no options\n");
     mui_options_describe(&component->options, 4, to);

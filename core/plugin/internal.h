@@ -14,7 +14,7 @@
 #include "bus/bus.h"
 #include "plugin/host.h"
 
-#define MUI_NAME_MAX 31  /* a plugin's name */
+#define MUI_NAME_MAX 31   /* a plugin's name */
 #define MUI_WHY_SIZE 1024 /* room for one refusal */
 
 /* Which bytes a file holds, as far as the file system tells. */
@@ -75,7 +75,7 @@ struct mui_file {
   union mui_ops {
     struct mu_collector_ops collector;
     struct mu_uplink_ops uplink;
-  } *ops;
+  } * ops;
 };
 /* Loads a probed candidate, or takes one more reference. NULL: refused, `candidate->why` says so. */
 struct mui_file *mui_file_load(struct mui_host *host, struct mui_candidate *candidate);
@@ -95,7 +95,7 @@ const struct mu_component *mui_file_component(const struct mui_file *file, enum 
 /* ---- instance.c ------------------------------------------------------------------------------ */
 
 enum mui_phase {
-  MUI_UNIT_NEW,      /* checked, not started; also after a stop */
+  MUI_UNIT_NEW, /* checked, not started; also after a stop */
   MUI_UNIT_RUNNING,
   MUI_UNIT_STOPPING, /* stop() has said MU_PENDING */
   MUI_UNIT_STUCK,    /* stopped and revoked, but a job is out: mapped, fini not called */

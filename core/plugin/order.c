@@ -187,8 +187,8 @@ static void report_cycle(struct mui_unit *const *left, size_t count, struct mui_
         }
     }
   }
-  mui_entry_problem(problems, false, at->entry->place, "these need each other in a circle: %s%s",
-                    way.at ? way.at : "", at->name);
+  mui_entry_problem(problems, false, at->entry->place, "these need each other in a circle: %s%s", way.at ? way.at : "",
+                    at->name);
   mu_buf_free(&way);
 }
 

@@ -211,8 +211,8 @@ static void run(struct mui_host *host, struct mui_candidate *list, size_t count)
       if (error == 0)
         running++;
       else
-        snprintf(candidate->why, sizeof(candidate->why), "%s: cannot be probed: %s: %s", candidate->path,
-                 host->program, strerror(error));
+        snprintf(candidate->why, sizeof(candidate->why), "%s: cannot be probed: %s: %s", candidate->path, host->program,
+                 strerror(error));
     }
     struct pollfd polls[AT_ONCE];
     bool closed = false;

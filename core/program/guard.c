@@ -30,7 +30,8 @@ static void doom(const struct mui_run *run)
   /* No log: who blocks the loop may hold it. */
   struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
   if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT))
-    dprintf(STDERR_FILENO, "%s: did not stop within %d ms and is ended without order\n", run->app.program->name, END_MS);
+    dprintf(STDERR_FILENO, "%s: did not stop within %d ms and is ended without order\n", run->app.program->name,
+            END_MS);
   _exit(MUI_STATUS_RUNTIME);
 }
 

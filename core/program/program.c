@@ -64,8 +64,7 @@ static int check_config(const struct command *command)
 {
   struct mui_problems problems = {0};
   struct mui_runtime runtime = {0};
-  struct mui_setup *setup =
-      mui_setup_load(command->program, command->path, command->program->kinds, &problems);
+  struct mui_setup *setup = mui_setup_load(command->program, command->path, command->program->kinds, &problems);
   if (!quiet_host(&runtime))
     mui_problem(&problems, false, NULL, 0, "out of memory");
   else if (setup)
@@ -175,8 +174,8 @@ static int take(struct command *command, int option, int argc, char **argv)
 int mui_program_main(const struct mui_program *program, int argc, char **argv)
 {
   struct option options[6 + FLAGS_MAX] = {
-      {"check-config", no_argument, NULL, OPT_CHECK}, {"describe", optional_argument, NULL, OPT_DESCRIBE},
-      {"version", no_argument, NULL, OPT_VERSION},    {"help", no_argument, NULL, OPT_HELP},
+      {"check-config", no_argument, NULL, OPT_CHECK},       {"describe", optional_argument, NULL, OPT_DESCRIBE},
+      {"version", no_argument, NULL, OPT_VERSION},          {"help", no_argument, NULL, OPT_HELP},
       {"probe-plugin", required_argument, NULL, OPT_PROBE},
   };
   for (size_t i = 0; i < program->flags_count && i < FLAGS_MAX; i++)

@@ -31,18 +31,33 @@ MUI_API extern const char *const mui_level_words[5];
 MUI_API extern const struct mu_option mui_log_table[1];
 
 /* For the program's own option table. */
-#define MUI_COMMON_OPTIONS                                                                         \
-  {.key = "plugin_dirs", .type = MU_OPT_STRINGS, .offset = offsetof(struct mui_common, plugin_dirs),                   \
+#define MUI_COMMON_OPTIONS                                                                                             \
+  {.key = "plugin_dirs",                                                                                               \
+   .type = MU_OPT_STRINGS,                                                                                             \
+   .offset = offsetof(struct mui_common, plugin_dirs),                                                                 \
    .help = "Folders with plugins, NAME.so; relative ones start at this file's folder. Default: lib/muster/plugins "    \
            "beside the program's folder"},                                                                             \
-  {.key = "log", .type = MU_OPT_GROUP, .offset = offsetof(struct mui_common, log), .help = "What is logged",           \
-   .fields = {mui_log_table, 1, sizeof(struct mu_option)}},                                                            \
-  {.key = "node", .type = MU_OPT_STRING, .offset = offsetof(struct mui_common, node), .max = 63,                       \
-   .help = "Name of this node in a cluster. Default: the host name"},                                                  \
-  {.key = "workers", .type = MU_OPT_INT, .offset = offsetof(struct mui_common, workers), .preset = "4", .min = 1,      \
-   .max = 64, .help = "Threads for blocking work; used at the next start"},                                            \
-  {.key = "use", .type = MUI_OPT_SETTING, .offset = offsetof(struct mui_common, use),                                  \
-   .help = "Which instance provides a service where several do: { store = \"db2\"; }"}
+      {.key = "log",                                                                                                   \
+       .type = MU_OPT_GROUP,                                                                                           \
+       .offset = offsetof(struct mui_common, log),                                                                     \
+       .help = "What is logged",                                                                                       \
+       .fields = {mui_log_table, 1, sizeof(struct mu_option)}},                                                        \
+      {.key = "node",                                                                                                  \
+       .type = MU_OPT_STRING,                                                                                          \
+       .offset = offsetof(struct mui_common, node),                                                                    \
+       .max = 63,                                                                                                      \
+       .help = "Name of this node in a cluster. Default: the host name"},                                              \
+      {.key = "workers",                                                                                               \
+       .type = MU_OPT_INT,                                                                                             \
+       .offset = offsetof(struct mui_common, workers),                                                                 \
+       .preset = "4",                                                                                                  \
+       .min = 1,                                                                                                       \
+       .max = 64,                                                                                                      \
+       .help = "Threads for blocking work; used at the next start"},                                                   \
+  {                                                                                                                    \
+    .key = "use", .type = MUI_OPT_SETTING, .offset = offsetof(struct mui_common, use),                                 \
+    .help = "Which instance provides a service where several do: { store = \"db2\"; }"                                 \
+  }
 
 /* An item of `plugins`, `collectors` and `uplinks`. */
 struct mui_item {
@@ -60,8 +75,10 @@ MUI_API extern const struct mu_option mui_collector_table[8]; /* collectors: the
 
 /* For the program's own option table: a list of entries at `member` of `type`. */
 #define MUI_ENTRIES(name_, type_, member_, table_, help_)                                                              \
-  {.key = (name_), .type = MU_OPT_GROUPS, .offset = offsetof(type_, member_), .help = (help_),                         \
-   .fields = {(table_), MU_COUNT(table_), sizeof(struct mu_option)}, .item_size = sizeof(struct mui_item)}
+  {                                                                                                                    \
+    .key = (name_), .type = MU_OPT_GROUPS, .offset = offsetof(type_, member_), .help = (help_),                        \
+    .fields = {(table_), MU_COUNT(table_), sizeof(struct mu_option)}, .item_size = sizeof(struct mui_item)             \
+  }
 
 /* Where a program's config struct holds entries of which kind. */
 struct mui_entries {
@@ -76,9 +93,9 @@ struct mui_program;
 struct mui_app {
   const struct mui_program *program;
   struct mui_runtime runtime;
-  const void *config; /* the program's struct as it is in force; replaced by a reload */
+  const void *config;          /* the program's struct as it is in force; replaced by a reload */
   const struct mui_plan *plan; /* likewise: its folders and entries */
-  void *state;        /* the program's own */
+  void *state;                 /* the program's own */
 };
 
 /* A command line option that runs something else than the service: --once, --list. */
@@ -92,14 +109,15 @@ struct mui_flag {
 
 /* One program. All callbacks on the loop thread; those that are not needed are NULL. */
 struct mui_program {
-  const char *name;        /* "musterd" */
-  const char *summary;     /* one line for --help */
-  const char *file;        /* default configuration: ./etc/FILE, else /etc/muster/FILE */
-  unsigned kinds;          /* bits 1 << kind: which components it starts */
+  const char *name;          /* "musterd" */
+  const char *summary;       /* one line for --help */
+  const char *file;          /* default configuration: ./etc/FILE, else /etc/muster/FILE */
+  unsigned kinds;            /* bits 1 << kind: which components it starts */
   struct mu_options options; /* of the whole file */
   size_t config_size;
   const char *const *appending; /* top-level names that append across files, ended by NULL */
-  const char *const *foreign;   /* the other program's top-level names, passed over in a conf.d that both share; likewise */
+  const char *const
+      *foreign; /* the other program's top-level names, passed over in a conf.d that both share; likewise */
   const struct mui_entries *entries; /* in the order of starting, as far as needs leave it open */
   size_t entries_count;
   const struct mui_flag *flags;

@@ -36,7 +36,7 @@ static void commit(struct mui_run *run, int result)
   if (differs(old->node, new->node) || differs(old->root, new->root) || old->workers != new->workers)
     mu_log(core, MU_LOG_WARN, "node, root and workers are taken up at the next start only");
   bool changed = !mui_options_equal(&program->options, old, new);
-  mui_log_level((enum mu_level)new->log.level);
+  mui_log_level((enum mu_level) new->log.level);
   struct mui_setup *setup = run->setup;
   run->setup = run->next;
   run->next = setup;

@@ -72,7 +72,8 @@ static int collect(void *self, mu_sample *sample)
   return 0;
 }
 
-static const struct mu_collector_ops collector_ops = {.size = sizeof collector_ops, .interval_s = 5, .collect = collect};
+static const struct mu_collector_ops collector_ops = {
+    .size = sizeof collector_ops, .interval_s = 5, .collect = collect};
 
 /* ---- the server component ------------------------------------------------------------------- */
 

@@ -87,7 +87,7 @@ struct registry {
   size_t heap_count;
   size_t heap_capacity;
   mu_timer *timer;
-  int64_t armed_ns; /* INT64_MAX: not */
+  int64_t armed_ns;    /* INT64_MAX: not */
   int64_t expected_ns; /* when the timer should fire: not before it was armed */
   struct mu_form **forms;
   size_t form_count;

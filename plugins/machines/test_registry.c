@@ -360,8 +360,8 @@ static void forgotten_by_a_listener(void)
     struct world world;
     begin(&world);
     mu_buf_clear(&world.events);
-    const mu_form *form =
-        world.api->form_add(world.self, world.user, &(struct mu_form_ops){.size = sizeof(struct mu_form_ops), .name = "f"}, NULL);
+    const mu_form *form = world.api->form_add(
+        world.self, world.user, &(struct mu_form_ops){.size = sizeof(struct mu_form_ops), .name = "f"}, NULL);
     CU_ASSERT_EQUAL(mu_event_on(world.user, when[i], -1, forget_it, &world), 0);
     const struct mu_machine *machine = world.api->find(world.self, "p", "", "a", true);
     CU_ASSERT_PTR_NOT_NULL_FATAL(machine);
@@ -388,12 +388,11 @@ static void held_up(void)
   const mu_form *form = world.api->form_add(world.self, world.user, &ops, NULL);
   const struct mu_machine *machine = world.api->find(world.self, "p", "", "a", true);
   mu_text *text = mu_text_new("{}", 2);
-  CU_ASSERT_EQUAL(world.api->report(world.self, machine,
-                                    &(struct mu_machine_report){.size = sizeof(struct mu_machine_report),
-                                                                .form = form,
-                                                                .text = text,
-                                                                .valid_ms = 50}),
-                  0);
+  CU_ASSERT_EQUAL(
+      world.api->report(world.self, machine,
+                        &(struct mu_machine_report){
+                            .size = sizeof(struct mu_machine_report), .form = form, .text = text, .valid_ms = 50}),
+      0);
   mu_text_unref(text);
   now_ns += 60 * SECOND;
   bool never = false;
@@ -406,10 +405,9 @@ static void held_up(void)
 }
 
 static const struct unit_test tests[] = {
-    {"from the first report to being forgotten", lives}, {"the configuration wins", configuration_wins},
-    {"owners are bounded", owners_are_bounded},          {"walking while it changes", walks_while_it_changes},
-    {"forms are made once", forms_are_made_once},        {"many due times", many_due_times},
-    {"forgotten by a listener", forgotten_by_a_listener},
-    {"held up", held_up},
+    {"from the first report to being forgotten", lives},  {"the configuration wins", configuration_wins},
+    {"owners are bounded", owners_are_bounded},           {"walking while it changes", walks_while_it_changes},
+    {"forms are made once", forms_are_made_once},         {"many due times", many_due_times},
+    {"forgotten by a listener", forgotten_by_a_listener}, {"held up", held_up},
 };
 UNIT_MAIN("machines", tests)

@@ -9,14 +9,14 @@
 
 struct link {
   int fd;
-  bool open;         /* the upgrade was answered with 101 */
-  uint8_t head[14];  /* of the frame that is being read, or the answer's last bytes before the upgrade is done */
+  bool open;        /* the upgrade was answered with 101 */
+  uint8_t head[14]; /* of the frame that is being read, or the answer's last bytes before the upgrade is done */
   unsigned head_len;
   uint64_t payload_left;
   uint8_t opcode;
   uint8_t ping[125]; /* payload of a ping that is being read */
   unsigned ping_len;
-  int64_t sent_ns;   /* of the message that waits for its answer */
+  int64_t sent_ns; /* of the message that waits for its answer */
   uint64_t texts, pongs;
 };
 

@@ -21,7 +21,14 @@ static struct {
   const char *report, *page, *secret;
   size_t conns, subs, burst, rounds, storm;
   double seconds, rate, gap_ms;
-} opt = {.report = "/ws-report", .page = "/ws-frontend", .secret = "bench-secret-0123456789", .conns = 1000, .subs = 100, .burst = 1, .rounds = 500, .seconds = 5};
+} opt = {.report = "/ws-report",
+         .page = "/ws-frontend",
+         .secret = "bench-secret-0123456789",
+         .conns = 1000,
+         .subs = 100,
+         .burst = 1,
+         .rounds = 500,
+         .seconds = 5};
 
 static struct target target = {"127.0.0.1", 0};
 static int pid;
@@ -64,17 +71,27 @@ static void agent_headers(char *out, size_t size, size_t n)
 static size_t report_frame(uint8_t *out, size_t n)
 {
   char text[2048];
-  int len = snprintf(text, sizeof text,
-                     "{\"serverId\":\"bench-%05zu\",\"serverName\":\"bench-%05zu\",\"group\":\"bench\",\"countryCode\":\"CN\",\"location\":\"Beijing, China\","
-                     "\"cpu\":{\"percent\":45.2,\"cores\":8,\"modelName\":\"Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz\"},"
-                     "\"memory\":{\"total\":16777216000,\"used\":8388608000,\"available\":8388608000,\"usedPercent\":50.0},"
-                     "\"disk\":[{\"path\":\"/\",\"total\":107374182400,\"used\":53687091200,\"free\":53687091200,\"usedPercent\":50.0,\"readSpeed\":1048576,\"writeSpeed\":524288},"
-                     "{\"path\":\"/srv\",\"total\":107374182400,\"used\":53687091200,\"free\":53687091200,\"usedPercent\":50.0,\"readSpeed\":1048576,\"writeSpeed\":524288},"
-                     "{\"path\":\"/var/lib/data\",\"total\":107374182400,\"used\":53687091200,\"free\":53687091200,\"usedPercent\":50.0,\"readSpeed\":1048576,\"writeSpeed\":524288}],"
-                     "\"network\":{\"interfaceName\":\"eth0\",\"bytesSent\":1073741824,\"bytesRecv\":2147483648,\"inSpeed\":1048576,\"outSpeed\":524288},"
-                     "\"system\":{\"hostname\":\"web-server-1\",\"os\":\"linux\",\"platform\":\"ubuntu\",\"arch\":\"amd64\",\"kernel\":\"5.15.0-58-generic\",\"uptime\":864000},"
-                     "\"timestamp\":1795248712}",
-                     n, n);
+  int len =
+      snprintf(text, sizeof text,
+               "{\"serverId\":\"bench-%05zu\",\"serverName\":\"bench-%05zu\",\"group\":\"bench\",\"countryCode\":"
+               "\"CN\",\"location\":\"Beijing, China\","
+               "\"cpu\":{\"percent\":45.2,\"cores\":8,\"modelName\":\"Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz\"},"
+               "\"memory\":{\"total\":16777216000,\"used\":8388608000,\"available\":8388608000,\"usedPercent\":50.0},"
+               "\"disk\":[{\"path\":\"/"
+               "\",\"total\":107374182400,\"used\":53687091200,\"free\":53687091200,\"usedPercent\":50.0,\"readSpeed\":"
+               "1048576,\"writeSpeed\":524288},"
+               "{\"path\":\"/"
+               "srv\",\"total\":107374182400,\"used\":53687091200,\"free\":53687091200,\"usedPercent\":50.0,"
+               "\"readSpeed\":1048576,\"writeSpeed\":524288},"
+               "{\"path\":\"/var/lib/"
+               "data\",\"total\":107374182400,\"used\":53687091200,\"free\":53687091200,\"usedPercent\":50.0,"
+               "\"readSpeed\":1048576,\"writeSpeed\":524288}],"
+               "\"network\":{\"interfaceName\":\"eth0\",\"bytesSent\":1073741824,\"bytesRecv\":2147483648,\"inSpeed\":"
+               "1048576,\"outSpeed\":524288},"
+               "\"system\":{\"hostname\":\"web-server-1\",\"os\":\"linux\",\"platform\":\"ubuntu\",\"arch\":\"amd64\","
+               "\"kernel\":\"5.15.0-58-generic\",\"uptime\":864000},"
+               "\"timestamp\":1795248712}",
+               n, n);
   return frame(out, 1, text, (size_t)len);
 }
 
@@ -195,7 +212,8 @@ static int ingest(void)
   measuring = false;
   require_open(&links, opt.conns, "agents (at the end)");
   sort_latencies();
-  printf("{\"mode\":\"ingest\",\"conns\":%zu,\"rate\":%.0f,\"messages\":%llu,\"seconds\":%.2f,\"cpu_us\":%.3f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
+  printf("{\"mode\":\"ingest\",\"conns\":%zu,\"rate\":%.0f,\"messages\":%llu,\"seconds\":%.2f,\"cpu_us\":%.3f,\"p50_"
+         "us\":%.1f,\"p99_us\":%.1f}\n",
          opt.conns, opt.rate, (unsigned long long)counted, seconds, cpu / (double)counted, percentile_us(.5),
          percentile_us(.99));
   links_close(&links);
@@ -254,7 +272,8 @@ static int fanout(void)
   cpu = server_cpu_us() - cpu;
   counted = answered - counted;
   sort_latencies();
-  printf("{\"mode\":\"fanout\",\"subs\":%zu,\"burst\":%zu,\"deliveries\":%llu,\"lost_rounds\":%llu,\"seconds\":%.2f,\"cpu_us\":%.3f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
+  printf("{\"mode\":\"fanout\",\"subs\":%zu,\"burst\":%zu,\"deliveries\":%llu,\"lost_rounds\":%llu,\"seconds\":%.2f,"
+         "\"cpu_us\":%.3f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
          opt.subs, opt.burst, (unsigned long long)counted, (unsigned long long)lost_rounds,
          (double)(now_ns() - begin) / 1e9, cpu / (double)counted, percentile_us(.5), percentile_us(.99));
   links_close(&agents);
@@ -308,14 +327,15 @@ static void set(const char *argument)
     double *number;
     const char **text;
   } known[] = {
-      {"conns", &opt.conns, 0, 0},      {"subs", &opt.subs, 0, 0},      {"burst", &opt.burst, 0, 0},
-      {"rounds", &opt.rounds, 0, 0},    {"storm", &opt.storm, 0, 0},    {"seconds", 0, &opt.seconds, 0},
-      {"rate", 0, &opt.rate, 0},        {"gap_ms", 0, &opt.gap_ms, 0},  {"report", 0, 0, &opt.report},
-      {"page", 0, 0, &opt.page},        {"secret", 0, 0, &opt.secret},
+      {"conns", &opt.conns, 0, 0},   {"subs", &opt.subs, 0, 0},     {"burst", &opt.burst, 0, 0},
+      {"rounds", &opt.rounds, 0, 0}, {"storm", &opt.storm, 0, 0},   {"seconds", 0, &opt.seconds, 0},
+      {"rate", 0, &opt.rate, 0},     {"gap_ms", 0, &opt.gap_ms, 0}, {"report", 0, 0, &opt.report},
+      {"page", 0, 0, &opt.page},     {"secret", 0, 0, &opt.secret},
   };
   const char *value = strchr(argument, '=');
   for (size_t i = 0; value && i < sizeof known / sizeof known[0]; i++) {
-    if (strlen(known[i].name) != (size_t)(value - argument) || strncmp(known[i].name, argument, (size_t)(value - argument)))
+    if (strlen(known[i].name) != (size_t)(value - argument) ||
+        strncmp(known[i].name, argument, (size_t)(value - argument)))
       continue;
     if (known[i].size)
       *known[i].size = strtoul(value + 1, NULL, 10);

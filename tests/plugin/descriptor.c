@@ -30,9 +30,12 @@ static const union {
     struct mu_component component;
   } whole;
   struct component part;
-} table = {.whole.component = {.size = sizeof(struct component), .kind = MU_SERVER, .init = init,
-                                            .ops = (const void *)1}};
-#define COMPONENTS {(const struct mu_component *)&table, 1, sizeof(struct component)}
+} table = {
+    .whole.component = {.size = sizeof(struct component), .kind = MU_SERVER, .init = init, .ops = (const void *)1}};
+#define COMPONENTS                                                                                                     \
+  {                                                                                                                    \
+    (const struct mu_component *)&table, 1, sizeof(struct component)                                                   \
+  }
 #elif defined(LARGER)
 struct component {
   struct mu_component known;
@@ -41,7 +44,10 @@ struct component {
 static const struct component table[] = {
     {{.size = sizeof(struct component), .kind = MU_SERVER, .init = init}, "from the future"},
 };
-#define COMPONENTS {&table[0].known, 1, sizeof(struct component)}
+#define COMPONENTS                                                                                                     \
+  {                                                                                                                    \
+    &table[0].known, 1, sizeof(struct component)                                                                       \
+  }
 #else
 #ifdef BAD_OPTION
 static const struct mu_option options[] = {{.key = "far", .type = MU_OPT_INT, .offset = 4096}};

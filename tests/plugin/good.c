@@ -22,11 +22,19 @@ struct good {
 
 static const char *const whether[] = {"no", "yes", NULL};
 static const struct mu_option options[] = {
-    {.key = "number", .type = MU_OPT_INT, .offset = offsetof(struct config, number), .preset = "7", .max = 100,
+    {.key = "number",
+     .type = MU_OPT_INT,
+     .offset = offsetof(struct config, number),
+     .preset = "7",
+     .max = 100,
      .help = "A number"},
     {.key = "word", .type = MU_OPT_STRING, .offset = offsetof(struct config, word), .help = "A word"},
-    {.key = "refuse", .type = MU_OPT_ENUM, .offset = offsetof(struct config, refuse), .preset = "\"no\"",
-     .names = whether, .help = "Whether init fails"},
+    {.key = "refuse",
+     .type = MU_OPT_ENUM,
+     .offset = offsetof(struct config, refuse),
+     .preset = "\"no\"",
+     .names = whether,
+     .help = "Whether init fails"},
 };
 
 static void check(const void *context, struct mu_check *to)

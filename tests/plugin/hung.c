@@ -21,7 +21,8 @@ static int collect(void *self, mu_sample *sample)
   return 0;
 }
 
-static const struct mu_collector_ops ops = {.size = sizeof(ops), .interval_s = 1, .deadline_s = 0.5, .collect = collect};
+static const struct mu_collector_ops ops = {
+    .size = sizeof(ops), .interval_s = 1, .deadline_s = 0.5, .collect = collect};
 
 static const struct mu_component components[] = {
     {.size = sizeof(struct mu_component), .kind = MU_COLLECTOR, .init = init, .ops = &ops},

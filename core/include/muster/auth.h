@@ -56,7 +56,7 @@ struct mu_credential {
 };
 
 enum mu_verdict {
-  MU_AUTH_UNKNOWN,     /**< not one of ours: the next provider is asked */
+  MU_AUTH_UNKNOWN, /**< not one of ours: the next provider is asked */
   MU_AUTH_GRANTED,
   MU_AUTH_REFUSED,     /**< known and wrong: nobody else is asked */
   MU_AUTH_UNAVAILABLE, /**< cannot tell now; the client may try again */

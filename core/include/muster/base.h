@@ -79,7 +79,10 @@ struct mu_buf {
   /** An append failed: out of memory. Later appends do nothing; test once, at the end. */
   bool failed;
 };
-#define MU_BUF_INIT {0}
+#define MU_BUF_INIT                                                                                                    \
+  {                                                                                                                    \
+    0                                                                                                                  \
+  }
 
 MU_API void mu_buf_add(struct mu_buf *buf, const void *data, size_t len);
 MU_API void mu_buf_adds(struct mu_buf *buf, const char *text);

@@ -13,14 +13,14 @@
 #include <muster/base.h>
 
 enum mu_option_type {
-  MU_OPT_BOOL,   /**< bool */
-  MU_OPT_INT,    /**< int64_t */
-  MU_OPT_FLOAT,  /**< double; an integer literal serves too */
-  MU_OPT_STRING, /**< const char *; "env:NAME" and "file:/path" are resolved by the host; never NULL if REQUIRED */
-  MU_OPT_ENUM,   /**< int: index into `names` */
+  MU_OPT_BOOL,    /**< bool */
+  MU_OPT_INT,     /**< int64_t */
+  MU_OPT_FLOAT,   /**< double; an integer literal serves too */
+  MU_OPT_STRING,  /**< const char *; "env:NAME" and "file:/path" are resolved by the host; never NULL if REQUIRED */
+  MU_OPT_ENUM,    /**< int: index into `names` */
   MU_OPT_STRINGS, /**< struct mu_list of const char * */
-  MU_OPT_GROUP,  /**< a nested struct, by `fields` */
-  MU_OPT_GROUPS, /**< struct mu_list of structs of `item_size` bytes, by `fields` */
+  MU_OPT_GROUP,   /**< a nested struct, by `fields` */
+  MU_OPT_GROUPS,  /**< struct mu_list of structs of `item_size` bytes, by `fields` */
 };
 
 enum mu_option_flag {
@@ -42,8 +42,14 @@ struct mu_options {
   size_t count;
   size_t option_size;
 };
-#define MU_OPTIONS(array) {(array), MU_COUNT(array), sizeof((array)[0])}
-#define MU_NO_OPTIONS {NULL, 0, 0}
+#define MU_OPTIONS(array)                                                                                              \
+  {                                                                                                                    \
+    (array), MU_COUNT(array), sizeof((array)[0])                                                                       \
+  }
+#define MU_NO_OPTIONS                                                                                                  \
+  {                                                                                                                    \
+    NULL, 0, 0                                                                                                         \
+  }
 
 /** One option. Growth-only; unused members are zero. */
 struct mu_option {

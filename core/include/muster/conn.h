@@ -43,6 +43,8 @@ MU_API bool mu_ws_request_header(const mu_ws_request *request, const char *name,
 MU_API bool mu_ws_request_query(const mu_ws_request *request, const char *name, struct mu_str *value);
 /** The client's address as text, taken from trusted proxies' headers where those apply. */
 MU_API const char *mu_ws_request_peer(const mu_ws_request *request);
+/** The id that the connection has if it is admitted: for mu_conn_admit() after MU_PENDING. */
+MU_API mu_conn_id mu_ws_request_conn(const mu_ws_request *request);
 
 /** What admit() decided. */
 struct mu_admission {
@@ -88,11 +90,12 @@ struct mu_ws_route {
   /** Bytes that may wait for a reader that does not read; beyond, by policy (group.h). 0: 256 KiB. */
   size_t max_queue;
   /**
-   * Decides before the upgrade. 0: admitted. MU_EREFUSED: refused as `admission` says. MU_PENDING: upgraded, but nothing is read
-   * until mu_conn_admit(). NULL: everybody is admitted.
+   * Decides before the upgrade. 0: admitted. MU_EREFUSED: refused as `admission` says. MU_PENDING: upgraded, but not open: nothing is
+   * read or sent until mu_conn_admit(); keep mu_ws_request_conn() for it. Without a decision for 30 s it is closed with 4001.
+   * NULL: everybody is admitted.
    */
   int (*admit)(void *self, const mu_ws_request *request, struct mu_admission *admission);
-  /** The connection is open; a negative value closes it with 1011. May be NULL. */
+  /** Admitted and open, after MU_PENDING not before mu_conn_admit() said so; a negative value closes it with 1011. May be NULL. */
   int (*open)(void *self, mu_conn *conn);
   /** One whole message, valid UTF-8 unless binary. A negative value is counted and logged; the link stays. */
   int (*message)(void *self, mu_conn *conn, const struct mu_message *message);
@@ -110,9 +113,12 @@ MU_API int mu_ws_route(mu_instance *in, const struct mu_ws_route *route, void *s
 MU_API bool mu_net_public(mu_instance *in);
 
 MU_API mu_conn_id mu_conn_get_id(const mu_conn *conn);
-/** NULL: it is gone or closing. */
+/** NULL: it is gone or closing. A connection whose admission is pending is found, too. */
 MU_API mu_conn *mu_conn_find(mu_instance *in, mu_conn_id id);
-/** The decision after MU_PENDING: `code` 0 opens the connection for reading, otherwise it is closed so. */
+/**
+ * The decision after MU_PENDING. `code` 0: open() runs, before this returns if the upgrade is through, and messages are read;
+ * otherwise the connection is closed so, and open() never runs. Without effect on a connection that is not pending.
+ */
 MU_API void mu_conn_admit(mu_conn *conn, unsigned code, const char *reason);
 
 MU_API void *mu_conn_data(const mu_conn *conn);
@@ -126,7 +132,7 @@ MU_API int64_t mu_conn_last_heard(const mu_conn *conn);
 
 /**
  * Sends a text message: written at once if nothing waits, else queued. Takes its own reference.
- * 0, MU_ECLOSED, or MU_ELIMIT: the queue was full and the connection is being closed with 1013.
+ * 0, MU_ECLOSED, MU_EBUSY: its admission is pending, or MU_ELIMIT: the queue was full and it is being closed with 1013.
  */
 MU_API int mu_conn_send(mu_conn *conn, mu_text *text);
 /**

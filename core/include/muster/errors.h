@@ -12,27 +12,27 @@
 #include <muster/export.h>
 
 /** X(name, value, text). Values are part of the ABI: never renumber, only append. */
-#define MU_ERRORS(X)                                                                               \
-  X(MU_EINVAL, -1, "invalid argument")                                                             \
-  X(MU_ENOMEM, -2, "out of memory")                                                                \
-  X(MU_ENOENT, -3, "not found")                                                                    \
-  X(MU_EEXIST, -4, "already exists")                                                               \
-  X(MU_ECONF, -5, "bad configuration")                                                             \
-  X(MU_EABI, -6, "plugin ABI does not match")                                                      \
-  X(MU_EPERM, -7, "not permitted")                                                                 \
-  X(MU_ELIMIT, -8, "limit exceeded")                                                               \
-  X(MU_ESYNTAX, -9, "syntax error")                                                                \
-  X(MU_ETYPE, -10, "wrong type")                                                                   \
-  X(MU_ERANGE, -11, "out of range")                                                                \
-  X(MU_EMISSING, -12, "required member missing")                                                   \
-  X(MU_EIDENTITY, -13, "identity mismatch")                                                        \
-  X(MU_EUNAVAILABLE, -14, "temporarily unavailable")                                               \
-  X(MU_EREFUSED, -15, "refused")                                                                   \
-  X(MU_ECLOSED, -16, "closed")                                                                     \
-  X(MU_ETIMEOUT, -17, "timed out")                                                                 \
-  X(MU_EBUSY, -18, "busy")                                                                         \
-  X(MU_EIO, -19, "input/output error")                                                             \
-  X(MU_ESTUCK, -20, "a job is still running")                                                      \
+#define MU_ERRORS(X)                                                                                                   \
+  X(MU_EINVAL, -1, "invalid argument")                                                                                 \
+  X(MU_ENOMEM, -2, "out of memory")                                                                                    \
+  X(MU_ENOENT, -3, "not found")                                                                                        \
+  X(MU_EEXIST, -4, "already exists")                                                                                   \
+  X(MU_ECONF, -5, "bad configuration")                                                                                 \
+  X(MU_EABI, -6, "plugin ABI does not match")                                                                          \
+  X(MU_EPERM, -7, "not permitted")                                                                                     \
+  X(MU_ELIMIT, -8, "limit exceeded")                                                                                   \
+  X(MU_ESYNTAX, -9, "syntax error")                                                                                    \
+  X(MU_ETYPE, -10, "wrong type")                                                                                       \
+  X(MU_ERANGE, -11, "out of range")                                                                                    \
+  X(MU_EMISSING, -12, "required member missing")                                                                       \
+  X(MU_EIDENTITY, -13, "identity mismatch")                                                                            \
+  X(MU_EUNAVAILABLE, -14, "temporarily unavailable")                                                                   \
+  X(MU_EREFUSED, -15, "refused")                                                                                       \
+  X(MU_ECLOSED, -16, "closed")                                                                                         \
+  X(MU_ETIMEOUT, -17, "timed out")                                                                                     \
+  X(MU_EBUSY, -18, "busy")                                                                                             \
+  X(MU_EIO, -19, "input/output error")                                                                                 \
+  X(MU_ESTUCK, -20, "a job is still running")                                                                          \
   X(MU_EINTERNAL, -21, "internal error")
 
 enum mu_error {

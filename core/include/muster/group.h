@@ -21,7 +21,7 @@ typedef struct mu_group mu_group;
 MU_API mu_group *mu_group_new(mu_instance *in, const char *name, enum mu_group_policy policy);
 /** Lets everybody go (no connection is closed). NULL is allowed. */
 MU_API void mu_group_free(mu_group *group);
-/** 0, MU_EEXIST, MU_ECLOSED or MU_ENOMEM. A connection leaves by itself when it closes. */
+/** 0, MU_EEXIST, MU_ECLOSED, MU_ENOMEM, or MU_EBUSY: its admission is pending. A connection leaves by itself when it closes. */
 MU_API int mu_group_join(mu_group *group, mu_conn *conn);
 MU_API void mu_group_leave(mu_group *group, mu_conn *conn);
 MU_API size_t mu_group_count(const mu_group *group);

@@ -125,8 +125,8 @@ MU_API struct mu_edit mu_json_cut(struct mu_str text, const struct mu_json_value
  * Parses with json-c what the scan has accepted first. On success `*out` is a new reference for
  * json_object_put(). @return 0, the scan's error, or MU_ENOMEM
  */
-MU_API int mu_json_parse(const char *text, size_t len, struct json_object **out, struct mu_json_error *error)
-    MU_MUST_USE;
+MU_API int mu_json_parse(const char *text, size_t len, struct json_object **out,
+                         struct mu_json_error *error) MU_MUST_USE;
 
 /** Serialises, compact, slashes not escaped. NULL: memory is out or a number is not finite. Borrows `object`. */
 MU_API mu_text *mu_json_text(struct json_object *object);

@@ -90,7 +90,10 @@ struct mu_components {
   size_t count;
   size_t component_size;
 };
-#define MU_COMPONENTS(array) {(array), MU_COUNT(array), sizeof((array)[0])}
+#define MU_COMPONENTS(array)                                                                                           \
+  {                                                                                                                    \
+    (array), MU_COUNT(array), sizeof((array)[0])                                                                       \
+  }
 
 /** The descriptor. Growth-only. */
 struct mu_plugin {
@@ -111,11 +114,9 @@ struct mu_plugin {
 #define MU_PLUGIN_SYMBOL "muster_plugin"
 
 /** Defines the descriptor; once per plugin. */
-#define MU_PLUGIN(...)                                                                             \
-  MU_EXPORT const struct mu_plugin muster_plugin = {.abi_major = MU_ABI_MAJOR,                     \
-                                                    .abi_minor = MU_ABI_MINOR,                     \
-                                                    .size = sizeof(struct mu_plugin),              \
-                                                    __VA_ARGS__}
+#define MU_PLUGIN(...)                                                                                                 \
+  MU_EXPORT const struct mu_plugin muster_plugin = {                                                                   \
+      .abi_major = MU_ABI_MAJOR, .abi_minor = MU_ABI_MINOR, .size = sizeof(struct mu_plugin), __VA_ARGS__}
 
 MU_EXTERN const struct mu_plugin muster_plugin;
 

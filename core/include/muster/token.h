@@ -20,7 +20,7 @@ MU_API void mu_token_key_free(mu_token_key *key);
 struct mu_claims {
   size_t size;
   char subject[256];
-  char id[64];     /**< jti: the caller checks it against its revocations */
+  char id[64]; /**< jti: the caller checks it against its revocations */
   char scope[128];
   int64_t issued;
   int64_t not_before;
@@ -34,7 +34,7 @@ MU_API mu_text *mu_token_sign(const mu_token_key *key, struct mu_claims *claims)
  * @param now_s Unix seconds
  * @return 0, MU_ESYNTAX (no such token), MU_EREFUSED (not ours or not for us), MU_ETIMEOUT (expired)
  */
-MU_API int mu_token_check(const mu_token_key *key, struct mu_str token, int64_t now_s, struct mu_claims *claims)
-    MU_MUST_USE;
+MU_API int mu_token_check(const mu_token_key *key, struct mu_str token, int64_t now_s,
+                          struct mu_claims *claims) MU_MUST_USE;
 
 #endif

@@ -166,10 +166,25 @@ static void map_keys_may_hold_nul_and_nothing(void)
 
 static void utf8_refuses_what_rfc3629_does(void)
 {
-  static const char *const good[] = {"", "ascii only and more than eight", "\xc2\x80", "\xef\xbf\xbf", "\xf4\x8f\xbf\xbf",
-                                     "\xed\x9f\xbf", "12345678\xe2\x82\xac"};
-  static const char *const bad[] = {"\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-                                    "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "12345678\xe2\x82", "\xc3(", "\xe2\x82"};
+  static const char *const good[] = {"",
+                                     "ascii only and more than eight",
+                                     "\xc2\x80",
+                                     "\xef\xbf\xbf",
+                                     "\xf4\x8f\xbf\xbf",
+                                     "\xed\x9f\xbf",
+                                     "12345678\xe2\x82\xac"};
+  static const char *const bad[] = {"\x80",
+                                    "\xc0\xaf",
+                                    "\xc1\xbf",
+                                    "\xe0\x80\x80",
+                                    "\xed\xa0\x80",
+                                    "\xf0\x80\x80\x80",
+                                    "\xf4\x90\x80\x80",
+                                    "\xf5\x80\x80\x80",
+                                    "\xff",
+                                    "12345678\xe2\x82",
+                                    "\xc3(",
+                                    "\xe2\x82"};
   for (size_t i = 0; i < MU_COUNT(good); i++)
     CU_ASSERT_TRUE(mui_utf8_valid(good[i], strlen(good[i])));
   for (size_t i = 0; i < MU_COUNT(bad); i++)

@@ -10,8 +10,14 @@ static char lines[8][4096];
 static unsigned line_count;
 static int64_t mono, wall = 1795248712123;
 
-static int64_t fake_mono(void) { return mono; }
-static int64_t fake_wall(void) { return wall; }
+static int64_t fake_mono(void)
+{
+  return mono;
+}
+static int64_t fake_wall(void)
+{
+  return wall;
+}
 
 static void keep(void *context, enum mu_level level, const char *line)
 {
@@ -39,9 +45,12 @@ static void end(mu_instance *in)
 static void text_from_outside_cannot_forge_lines(void)
 {
   mu_instance *in = begin();
-  mu_log(in, MU_LOG_WARN, "id %s", "a\r\nb\x1b[31mc\x7f\xc2\x9b" "d\xff\xe2\x82\xac\xe2\x80\xae\xe2\x81\xa6");
-  CU_ASSERT_STRING_EQUAL(lines[0],
-                         "2026-11-21T08:11:52.123Z warning: unit: id a\\x0d\\x0ab\\x1b[31mc\\x7f\\x9bd\\xff\xe2\x82\xac\\u202e\\u2066");
+  mu_log(in, MU_LOG_WARN, "id %s",
+         "a\r\nb\x1b[31mc\x7f\xc2\x9b"
+         "d\xff\xe2\x82\xac\xe2\x80\xae\xe2\x81\xa6");
+  CU_ASSERT_STRING_EQUAL(
+      lines[0],
+      "2026-11-21T08:11:52.123Z warning: unit: id a\\x0d\\x0ab\\x1b[31mc\\x7f\\x9bd\\xff\xe2\x82\xac\\u202e\\u2066");
   char longer[6000];
   memset(longer, '\x01', sizeof longer - 1);
   longer[sizeof longer - 1] = 0;

@@ -36,12 +36,17 @@ struct frame {
 
 static void give(struct provider *provider, mu_auth_done done, void *context)
 {
-  struct mu_principal values = {.size = sizeof(values), .id = "user", .role = MU_ROLE_USER,
+  struct mu_principal values = {.size = sizeof(values),
+                                .id = "user",
+                                .role = MU_ROLE_USER,
                                 .provider = provider->claims ? provider->claims : provider->in->name};
   const struct mu_principal *principal = provider->verdict == MU_AUTH_GRANTED ? mu_principal_new(&values) : NULL;
   char reason[] = "because";
-  struct mu_auth_answer answer = {.size = sizeof(answer), .verdict = provider->verdict, .principal = principal,
-                                  .retry_after_s = 9, .reason = reason};
+  struct mu_auth_answer answer = {.size = sizeof(answer),
+                                  .verdict = provider->verdict,
+                                  .principal = principal,
+                                  .retry_after_s = 9,
+                                  .reason = reason};
   done(context, &answer);
   memset(reason, '#', sizeof(reason) - 1); /* it was borrowed */
   mu_principal_unref(principal);
@@ -119,8 +124,8 @@ static void on_answer(void *context, const struct mu_auth_answer *answer)
 static int check(struct frame *frame, enum mu_credential_kind kind)
 {
   char id[] = "demo", secret[] = "s3cret", peer[] = "10.0.0.9";
-  struct mu_credential credential = {.size = sizeof(credential), .kind = kind, .id = mu_str(id), .secret = mu_str(secret),
-                                     .peer = peer};
+  struct mu_credential credential = {
+      .size = sizeof(credential), .kind = kind, .id = mu_str(id), .secret = mu_str(secret), .peer = peer};
   int result = mu_auth_check(frame->asker, &credential, on_answer, frame);
   memset(id, '#', 4); /* they were borrowed */
   memset(secret, '#', 6);

@@ -52,10 +52,10 @@ static void hear(void *self, const struct mu_event *event)
     ear->act(ear->frame, event);
 }
 
-#define CHECK_LOG(frame, text)                                                                     \
-  do {                                                                                             \
-    CU_ASSERT_STRING_EQUAL((frame)->log, text);                                                    \
-    (frame)->log[0] = '\0';                                                                        \
+#define CHECK_LOG(frame, text)                                                                                         \
+  do {                                                                                                                 \
+    CU_ASSERT_STRING_EQUAL((frame)->log, text);                                                                        \
+    (frame)->log[0] = '\0';                                                                                            \
   } while (0)
 
 static void test_order_and_wildcards(void)
@@ -270,8 +270,12 @@ static void test_emitter_stops(void)
 
 static void test_principal(void)
 {
-  struct mu_principal values = {.size = sizeof(values), .provider = "auth_static", .id = "m\"1", .name = NULL,
-                                .role = MU_ROLE_MACHINE, .owner = "u1"};
+  struct mu_principal values = {.size = sizeof(values),
+                                .provider = "auth_static",
+                                .id = "m\"1",
+                                .name = NULL,
+                                .role = MU_ROLE_MACHINE,
+                                .owner = "u1"};
   const struct mu_principal *one = mu_principal_new(&values), *two = mu_principal_new(&values);
   CU_ASSERT_PTR_NOT_NULL_FATAL(one);
   CU_ASSERT_STRING_EQUAL(one->name, "");
@@ -312,11 +316,8 @@ static void test_principal(void)
 }
 
 static const struct unit_test tests[] = {
-    {"order and wildcards", test_order_and_wildcards},
-    {"emitted inside a listener", test_queued},
-    {"the queue is bounded", test_queue_is_bounded},
-    {"listeners come and go", test_listeners_come_and_go},
-    {"the emitter stops", test_emitter_stops},
-    {"principals", test_principal},
+    {"order and wildcards", test_order_and_wildcards}, {"emitted inside a listener", test_queued},
+    {"the queue is bounded", test_queue_is_bounded},   {"listeners come and go", test_listeners_come_and_go},
+    {"the emitter stops", test_emitter_stops},         {"principals", test_principal},
 };
 UNIT_MAIN("events", tests)

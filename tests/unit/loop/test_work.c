@@ -136,8 +136,13 @@ static void on_late(void *context, int result)
 
 static int submit(struct frame *frame, int (*work)(void *), struct item *item, uint64_t deadline_ms)
 {
-  struct mu_job job = {.size = sizeof(job), .work = work, .done = on_done, .late = on_late, .context = item,
-                       .deadline_ms = deadline_ms, .what = "test"};
+  struct mu_job job = {.size = sizeof(job),
+                       .work = work,
+                       .done = on_done,
+                       .late = on_late,
+                       .context = item,
+                       .deadline_ms = deadline_ms,
+                       .what = "test"};
   return mu_work(frame->in, &job);
 }
 

@@ -34,7 +34,8 @@ static inline void quiet(void *context, enum mu_level level, const char *line)
     fprintf(stderr, "%d %s\n", level, line);
 }
 
-static inline bool server_listen(struct server *server, const struct mui_listen *listen, const struct mui_limits *limits)
+static inline bool server_listen(struct server *server, const struct mui_listen *listen,
+                                 const struct mui_limits *limits)
 {
   char problem[256];
   int error = mui_net_listen(server->runtime.net, listen, 1, limits, problem, sizeof problem);
@@ -211,7 +212,8 @@ static inline struct peer *peer_open(struct server *server, const char *path)
 }
 
 /* One masked frame; `head` is FIN, reserved bits and opcode. */
-static inline void peer_frame(struct server *server, struct peer *peer, unsigned char head, const void *data, size_t len)
+static inline void peer_frame(struct server *server, struct peer *peer, unsigned char head, const void *data,
+                              size_t len)
 {
   unsigned char *frame = malloc(len + 14);
   size_t n = 0;
@@ -242,7 +244,8 @@ static inline void peer_text(struct server *server, struct peer *peer, const cha
 }
 
 /* The next frame: its opcode; data in *at. -1: there is none within two seconds. Taken out by peer_take(peer, *whole). */
-static inline int peer_next(struct server *server, struct peer *peer, const unsigned char **at, size_t *len, size_t *whole)
+static inline int peer_next(struct server *server, struct peer *peer, const unsigned char **at, size_t *len,
+                            size_t *whole)
 {
   if (!peer_wait(server, peer, 2))
     return -1;

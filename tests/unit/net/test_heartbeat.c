@@ -51,8 +51,13 @@ static struct seen *begin(unsigned ping_s, unsigned silent_s)
   ahead_ns = 0;
   mui_clock_inject(NULL, mono);
   CU_ASSERT_FATAL(server_start(&seen->server));
-  struct mu_ws_route route = {.size = sizeof route, .path = "/ws", .admit = on_admit, .open = on_open,
-                              .closed = on_closed, .ping_every_s = ping_s, .silent_after_s = silent_s};
+  struct mu_ws_route route = {.size = sizeof route,
+                              .path = "/ws",
+                              .admit = on_admit,
+                              .open = on_open,
+                              .closed = on_closed,
+                              .ping_every_s = ping_s,
+                              .silent_after_s = silent_s};
   CU_ASSERT_EQUAL(mu_ws_route(seen->server.plugin, &route, seen), 0);
   return seen;
 }

@@ -28,7 +28,8 @@ static void make_pair(const char *certificate, const char *key_path, long from, 
   X509_gmtime_adj(X509_getm_notBefore(x), from);
   X509_gmtime_adj(X509_getm_notAfter(x), to);
   X509_set_pubkey(x, key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1, 0);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1,
+                             0);
   X509_set_issuer_name(x, X509_get_subject_name(x));
   X509_sign(x, key, EVP_sha256());
   FILE *file = fopen(certificate, "w");
@@ -52,8 +53,8 @@ static void test_pairs(void)
   static const struct {
     const char *certificate, *key, *why;
   } cases[] = {
-      {"a.crt", "b.key", "is not the key of"},   {"old.crt", "old.key", "has expired"},
-      {"new.crt", "new.key", "not valid yet"},   {"a.key", "a.key", "holds no certificate"},
+      {"a.crt", "b.key", "is not the key of"},    {"old.crt", "old.key", "has expired"},
+      {"new.crt", "new.key", "not valid yet"},    {"a.key", "a.key", "holds no certificate"},
       {"a.crt", "a.crt", "holds no private key"}, {"none.crt", "a.key", "No such file"},
       {"a.crt", "none.key", "No such file"},
   };
@@ -156,7 +157,8 @@ int main(void)
   if (!folder)
     return 1;
   int status = unit_main("net/listen", tests, sizeof tests / sizeof *tests);
-  static const char *const names[] = {"a.crt", "a.key", "b.crt", "b.key", "old.crt", "old.key", "new.crt", "new.key", "other.key"};
+  static const char *const names[] = {"a.crt",   "a.key",   "b.crt",   "b.key",    "old.crt",
+                                      "old.key", "new.crt", "new.key", "other.key"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     unlink(in_folder(names[i]));
   rmdir(folder);

@@ -47,7 +47,8 @@ static void test_order(void)
   put(&queue, 0, "!", false, 100000);
   take_all(&queue, out, 7);
   CU_ASSERT_STRING_EQUAL(out, "longer than the room for one write!");
-  CU_ASSERT_EQUAL(mui_queue_take(&queue, (unsigned char *)out, 10, &(unsigned char *){0}, &(mu_text *){0}, &(unsigned){0}), 0);
+  CU_ASSERT_EQUAL(
+      mui_queue_take(&queue, (unsigned char *)out, 10, &(unsigned char *){0}, &(mu_text *){0}, &(unsigned){0}), 0);
   mui_queue_clear(&queue);
 }
 

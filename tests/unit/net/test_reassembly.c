@@ -85,12 +85,27 @@ static void test_memory(void)
 
 static void test_utf8(void)
 {
-  static const char *const bad[] = {"\x80", "\xbf", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe0\x9f\xbf",
-                                    "\xf0\x80\x80\xaf", "\xf0\x8f\xbf\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
-                                    "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xfe", "\xff", "\xc3(", "\xe2\x82(",
-                                    "12345678\xff", "1234567\xc3\x38\x39"};
-  static const char *const good[] = {"\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                                     "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa4"};
+  static const char *const bad[] = {"\x80",
+                                    "\xbf",
+                                    "\xc0\xaf",
+                                    "\xc1\xbf",
+                                    "\xe0\x80\xaf",
+                                    "\xe0\x9f\xbf",
+                                    "\xf0\x80\x80\xaf",
+                                    "\xf0\x8f\xbf\xbf",
+                                    "\xed\xa0\x80",
+                                    "\xed\xbf\xbf",
+                                    "\xf4\x90\x80\x80",
+                                    "\xf5\x80\x80\x80",
+                                    "\xfe",
+                                    "\xff",
+                                    "\xc3(",
+                                    "\xe2\x82(",
+                                    "12345678\xff",
+                                    "1234567\xc3\x38\x39"};
+  static const char *const good[] = {"\xc2\x80",         "\xdf\xbf",         "\xe0\xa0\x80",
+                                     "\xed\x9f\xbf",     "\xee\x80\x80",     "\xef\xbf\xbf",
+                                     "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa4"};
   for (size_t i = 0; i < MU_COUNT(bad); i++)
     for (size_t cut = 0; cut <= strlen(bad[i]); cut++) {
       struct mui_utf8_state state = {0};
@@ -105,7 +120,7 @@ static void test_utf8(void)
 }
 
 static const struct unit_test tests[] = {
-    {"whole messages", test_whole}, {"pieces of every size", test_pieces}, {"caps", test_caps},
-    {"memory", test_memory},        {"UTF-8", test_utf8},
+    {"whole messages", test_whole}, {"pieces of every size", test_pieces}, {"caps", test_caps}, {"memory", test_memory},
+    {"UTF-8", test_utf8},
 };
 UNIT_MAIN("net/reassembly", tests)

@@ -26,8 +26,8 @@ static int on_admit(void *self, const mu_ws_request *request, struct mu_admissio
   struct mu_str value;
   snprintf(seen->peer, sizeof seen->peer, "%s", mu_ws_request_peer(request));
   if (mu_ws_request_header(request, "x-secret", &value) && mu_str_equal(value, MU_STR("wrong"))) {
-    *admission = (struct mu_admission){.status = 401, .code = "wrong_secret", .message = "the \"secret\" is wrong",
-                                       .retry_after_s = 7};
+    *admission = (struct mu_admission){
+        .status = 401, .code = "wrong_secret", .message = "the \"secret\" is wrong", .retry_after_s = 7};
     return MU_EREFUSED;
   }
   if (mu_ws_request_query(request, "who", &value) && !mu_str_equal(value, MU_STR("a b")))
@@ -162,14 +162,10 @@ static void test_bad_messages(void)
     size_t len;
     unsigned code;
   } cases[] = {
-      {"/ws", 0x82, "binary", 6, 1003},
-      {"/ws", 0x81, "\xff", 1, 1007},
-      {"/ws", 0x81, "\xc3", 1, 1007},
-      {"/ws", 0x81, "\xed\xa0\x80", 3, 1007},
-      {"/ws", 0x81, "\xc0\x80", 2, 1007},
-      {"/ws", 0x83, "x", 1, 1002},
-      {"/ws", 0xc1, "x", 1, 1002},
-      {"/ws", 0x80, "x", 1, 1002},
+      {"/ws", 0x82, "binary", 6, 1003},   {"/ws", 0x81, "\xff", 1, 1007},
+      {"/ws", 0x81, "\xc3", 1, 1007},     {"/ws", 0x81, "\xed\xa0\x80", 3, 1007},
+      {"/ws", 0x81, "\xc0\x80", 2, 1007}, {"/ws", 0x83, "x", 1, 1002},
+      {"/ws", 0xc1, "x", 1, 1002},        {"/ws", 0x80, "x", 1, 1002},
       {"/ws", 0x09, "x", 1, 1002},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -241,19 +237,26 @@ static void test_refusals(void)
     int status;
   } raw[] = {
       {"POST /ws HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", 400},
-      {"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n", 426},
-      {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", 400},
-      {"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: close\r\n"
-       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", 400},
-      {"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: A\r\n\r\n",
+       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
        400},
       {"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-       "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n\r\n", 400},
+       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n",
+       426},
+      {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+       400},
+      {"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: close\r\n"
+       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+       400},
+      {"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: "
+       "A\r\n\r\n",
+       400},
+      {"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+       "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n\r\n",
+       400},
       {"GET /ws HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", 400},
+       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+       400},
   };
   for (size_t i = 0; i < sizeof raw / sizeof *raw; i++) {
     struct peer *peer = peer_connect(&seen->server);
@@ -467,8 +470,8 @@ static void test_instance_stops(void)
 static void test_revoked_principal(void)
 {
   struct seen *seen = begin();
-  struct mu_principal values = {.size = sizeof values, .provider = "auth", .id = "eve", .name = "", .owner = "eve",
-                                .role = MU_ROLE_USER};
+  struct mu_principal values = {
+      .size = sizeof values, .provider = "auth", .id = "eve", .name = "", .owner = "eve", .role = MU_ROLE_USER};
   const struct mu_principal *eve = mu_principal_new(&values);
   seen->principal = eve;
   struct peer *first = peer_open(&seen->server, "/ws");

@@ -427,7 +427,8 @@ static void test_order(void)
 {
   char said[2048];
   begin();
-  CU_ASSERT_EQUAL(apply("{ name = \"last\"; }, { name = \"middle\"; }, { name = \"provider\"; }", said, sizeof(said)), 0);
+  CU_ASSERT_EQUAL(apply("{ name = \"last\"; }, { name = \"middle\"; }, { name = \"provider\"; }", said, sizeof(said)),
+                  0);
   CU_ASSERT_PTR_NOT_NULL(running("last"));
   CU_ASSERT_STRING_EQUAL(mui_host_nth(host, 0)->base.name, "last"); /* the configuration's order */
   CU_ASSERT_TRUE(stop_host() >= 0);
@@ -482,7 +483,9 @@ static void test_reload(void)
   CU_ASSERT_PTR_EQUAL(running("good"), good);
   /* Reconfigured, restarted, removed (which takes its time), added. */
   CU_ASSERT_EQUAL(apply(GOOD("2") ", { name = \"no_reconfigure\"; config = { number = 3; }; }, "
-                                  "{ name = \"smaller\"; }", NULL, 0), 0);
+                                  "{ name = \"smaller\"; }",
+                        NULL, 0),
+                  0);
   diff = mui_host_diff(host);
   CU_ASSERT_EQUAL(diff.reconfigured, 1);
   CU_ASSERT_EQUAL(diff.restarted, 1);
@@ -541,7 +544,8 @@ static void test_reload_while_measuring(void)
   CU_ASSERT_EQUAL(apply_collector("{ name = \"measures\"; config = { number = 2; }; }"), 0);
   CU_ASSERT_EQUAL(mui_host_diff(host).reconfigured, 1);
   CU_ASSERT_PTR_EQUAL(running("measures"), loaded);
-  struct mu_job job = {.size = sizeof(job), .work = measure, .done = measured, .context = (void *)loaded, .what = "collect"};
+  struct mu_job job = {
+      .size = sizeof(job), .work = measure, .done = measured, .context = (void *)loaded, .what = "collect"};
   CU_ASSERT_EQUAL(mu_work((mu_instance *)&loaded->base, &job), 0);
   usleep(50000);
   CU_ASSERT_EQUAL(apply_collector("{ name = \"measures\"; config = { number = 3; }; }"), 0);
@@ -609,7 +613,9 @@ static void test_many_times(void)
   unsigned before = descriptors();
   for (int i = 0; i < rounds; i++) {
     CU_ASSERT_EQUAL_FATAL(apply("{ name = \"smaller\"; }, { name = \"good\"; }, { name = \"provider\"; }, "
-                                "{ name = \"middle\"; }", NULL, 0), 0);
+                                "{ name = \"middle\"; }",
+                                NULL, 0),
+                          0);
     CU_ASSERT_PTR_NOT_NULL_FATAL(running("middle"));
     mui_loop_turn(runtime.loop);
     CU_ASSERT_EQUAL_FATAL(apply("{ name = \"smaller\"; }", NULL, 0), 0);
