@@ -65,12 +65,14 @@ MUI_API void mui_resource_del(struct mui_resource *resource);
 /* ---- accounting ------------------------------------------------------------------------------ */
 
 /* The callbacks that are timed. */
-#define MUI_CALLBACKS(X)                                                                                               \
-  X(INIT, "init")                                                                                                      \
-  X(START, "start") X(RECONFIGURE, "reconfigure") X(STOP, "stop") X(FINI, "fini") X(TIMER, "timer") X(FD, "fd")        \
-      X(POST, "post") X(JOB, "job") X(JOB_DONE, "job done") X(EVENT, "event") X(AUTH, "auth") X(WS_ADMIT, "admit")     \
-          X(WS_OPEN, "open") X(WS_MESSAGE, "message") X(WS_CLOSED, "closed") X(HTTP, "http") X(CLIENT, "client")       \
-              X(COLLECT, "collect") X(REPORT, "report")
+/* clang-format off */
+#define MUI_CALLBACKS(X) \
+  X(INIT, "init") X(START, "start") X(RECONFIGURE, "reconfigure") X(STOP, "stop") X(FINI, "fini") \
+  X(TIMER, "timer") X(FD, "fd") X(POST, "post") X(JOB, "job") X(JOB_DONE, "job done") \
+  X(EVENT, "event") X(AUTH, "auth") X(WS_ADMIT, "admit") X(WS_OPEN, "open") \
+  X(WS_MESSAGE, "message") X(WS_CLOSED, "closed") X(HTTP, "http") X(CLIENT, "client") \
+  X(COLLECT, "collect") X(REPORT, "report")
+/* clang-format on */
 enum mui_callback {
 #define X(symbol, text) MUI_CB_##symbol,
   MUI_CALLBACKS(X)
