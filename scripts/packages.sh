@@ -5,7 +5,7 @@ packages_build="build-essential cmake pkg-config libwebsockets-dev libwebsockets
 packages_test="libcunit1-dev git python3 python3-pytest python3-websockets python3-selenium chromium chromium-driver
   nodejs node-ws valgrind abigail-tools openssl iproute2 procps"
 packages_fuzz="clang-14 libclang-rt-14-dev"
-packages_lint="clang-format-14 clang-tidy-14"
+packages_lint="clang-format-14 clang-tidy-14 gcovr"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
