@@ -187,6 +187,19 @@ def test_nothing_is_heard_after_an_error(shared):
         assert b"after" not in link.data
 
 
+@pytest.mark.parametrize("path", ("/ws-frontend", "/api/console/live"))
+def test_nothing_is_said_after_the_close_frame(shared, path):
+    # The bystander's reports go on meanwhile, and this page does not answer the close.
+    with shared.attack("protocol error", core__protocol_errors=1), shared.raw().open(path) as link:
+        while link.message(0.3):
+            break
+        link.send(frame(3, b"x"))
+        while (got := link.read()) and got[2] != CLOSE:
+            pass
+        assert got and got[3][:2] == struct.pack("!H", 1002)
+        assert link.rest(1) == b""
+
+
 # ---- control ------------------------------------------------------------------------------------
 
 
