@@ -18,6 +18,7 @@ struct value {
 struct mu_ws_request {
   struct mui_session *session;
   struct lws *wsi;
+  mu_conn_id conn;
   struct mu_str path;
   struct value *values;
   char peer[64];
@@ -31,6 +32,11 @@ struct mu_str mu_ws_request_path(const mu_ws_request *request)
 const char *mu_ws_request_peer(const mu_ws_request *request)
 {
   return request->peer;
+}
+
+mu_conn_id mu_ws_request_conn(const mu_ws_request *request)
+{
+  return request->conn;
 }
 
 static bool keep(const mu_ws_request *request, const char *text, size_t len, struct mu_str *out)
@@ -174,6 +180,14 @@ static int ask_plugin(struct lws *wsi, struct mui_session *session, struct mui_r
 {
   mu_ws_request request = {.session = session, .wsi = wsi, .path = path};
   mui_net_client_address(session, wsi, request.peer);
+  struct mu_conn *conn = mui_conn_new(session, wsi, route);
+  if (!conn)
+    return refuse_as(wsi, session, 503, "busy", "out of memory");
+  if (strcmp(request.peer, session->address) != 0)
+    conn->peer = strdup(request.peer);
+  conn->pending = true;
+  session->conn = conn;
+  request.conn = conn->id;
   struct mu_admission admission = {0};
   int answer = 0;
   if (route->ws.admit) {
@@ -185,6 +199,7 @@ static int ask_plugin(struct lws *wsi, struct mui_session *session, struct mui_r
   }
   free_values(&request);
   if (answer < 0) {
+    mui_conn_gone(conn);
     if (answer != MU_EREFUSED) {
       mu_log_limited(route->in, MU_LOG_WARN, "admit", "%s: admission failed: %s", request.peer, mu_strerror(answer));
       return refuse(wsi, session,
@@ -194,15 +209,12 @@ static int ask_plugin(struct lws *wsi, struct mui_session *session, struct mui_r
       admission.status = 403;
     return refuse(wsi, session, &admission);
   }
-  struct mu_conn *conn = mui_conn_new(session, wsi, route);
-  if (conn && strcmp(request.peer, session->address) != 0)
-    conn->peer = strdup(request.peer);
-  if (!conn)
-    return refuse_as(wsi, session, 503, "busy", "out of memory");
-  conn->pending = answer == MU_PENDING;
+  if (answer != MU_PENDING)
+    conn->pending = false; /* else it may have been decided already */
   conn->data = admission.data;
   conn->opened = admission.data != NULL;
-  conn->principal = mu_principal_ref(admission.principal);
+  if (admission.principal)
+    mu_conn_set_principal(conn, admission.principal);
   session->conn = conn;
   return 0;
 }

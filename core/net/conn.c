@@ -158,6 +158,21 @@ static int say_close(struct mu_conn *conn)
 
 /* ---- the library's callbacks ----------------------------------------------------------------- */
 
+/* Admitted and upgraded. */
+static void open_conn(struct mu_conn *conn)
+{
+  conn->state = MUI_CONN_OPEN;
+  conn->opened = true;
+  if (!conn->route->ws.open)
+    return;
+  struct mui_call call;
+  mui_call_begin(&call, conn->route->in, MUI_CB_WS_OPEN);
+  int error = conn->route->ws.open(conn->route->self, conn);
+  mui_call_end(&call, error);
+  if (error < 0)
+    mu_conn_close(conn, MU_CLOSE_INTERNAL, "");
+}
+
 static int established(struct lws *wsi, struct mu_conn *conn)
 {
   struct mui_net_ws *ws = conn->net->ws;
@@ -169,8 +184,8 @@ static int established(struct lws *wsi, struct mu_conn *conn)
     lws_callback_on_writable(wsi);
     return 0;
   }
-  conn->state = conn->pending ? MUI_CONN_PENDING : MUI_CONN_OPEN;
   if (conn->pending) {
+    conn->state = MUI_CONN_PENDING;
     lws_rx_flow_control(wsi, 0);
     conn->limit_s = ws->now_s + ADMIT_WITHIN_S;
     mui_wheel_by(conn, conn->limit_s);
@@ -185,15 +200,8 @@ static int established(struct lws *wsi, struct mu_conn *conn)
   mui_wheel_by(conn, conn->ping_s);
   if (conn->route->ws.silent_after_s)
     mui_wheel_by(conn, ws->now_s + conn->route->ws.silent_after_s + 1);
-  conn->opened = true;
-  if (!conn->route->ws.open)
-    return 0;
-  struct mui_call call;
-  mui_call_begin(&call, conn->route->in, MUI_CB_WS_OPEN);
-  int error = conn->route->ws.open(conn->route->self, conn);
-  mui_call_end(&call, error);
-  if (error < 0)
-    mu_conn_close(conn, MU_CLOSE_INTERNAL, "");
+  if (!conn->pending)
+    open_conn(conn);
   return 0;
 }
 
@@ -423,9 +431,9 @@ void mu_conn_admit(mu_conn *conn, unsigned code, const char *reason)
   conn->limit_s = 0;
   if (conn->state == MUI_CONN_ADMITTED)
     return;
-  conn->state = MUI_CONN_OPEN;
   conn->heard_ns = mu_mono_ns();
   lws_rx_flow_control(conn->wsi, 1);
+  open_conn(conn);
 }
 
 void *mu_conn_data(const mu_conn *conn)

@@ -109,10 +109,7 @@ static void finish_later(struct agent *agent)
     return; /* closed() comes, or came */
   if (agent->verdict == MU_AUTH_GRANTED) {
     mu_conn_set_principal(conn, agent->principal);
-    if (take_place(agent, conn) != 0)
-      mu_conn_close(conn, MU_CLOSE_INTERNAL, "");
-    else
-      mu_conn_admit(conn, 0, NULL);
+    mu_conn_admit(conn, 0, NULL);
   } else if (agent->verdict == MU_AUTH_UNAVAILABLE)
     mu_conn_admit(conn, MU_CLOSE_TRY_LATER, "try again later");
   else {
@@ -136,7 +133,7 @@ static void judged(void *context, const struct mu_auth_answer *answer)
     agent->verdict = MU_AUTH_REFUSED; /* people do not report */
   if (agent->verdict == MU_AUTH_GRANTED)
     agent->principal = mu_principal_ref(answer->principal);
-  if (!agent->judging && agent->conn)
+  if (!agent->judging)
     finish_later(agent);
 }
 
@@ -159,6 +156,7 @@ int agents_admit(void *self, const mu_ws_request *request, struct mu_admission *
   if (!agent)
     return MU_ENOMEM;
   agent->status = status;
+  agent->conn = mu_ws_request_conn(request);
   agent->id = strndup(id.len ? id.at : "", id.len < 64 ? id.len : 64);
   agent->peer = strdup(peer);
   if (!agent->id || !agent->peer) {
@@ -206,17 +204,7 @@ int agents_admit(void *self, const mu_ws_request *request, struct mu_admission *
 int agents_open(void *self, mu_conn *conn)
 {
   (void)self;
-  struct agent *agent = mu_conn_data(conn);
-  agent->conn = mu_conn_get_id(conn);
-  if (!agent->decided)
-    return 0;
-  if (agent->machine)
-    return 0;
-  if (agent->verdict != MU_AUTH_GRANTED || !mu_conn_principal(conn)) { /* the answer came between admission and now */
-    finish_later(agent);
-    return 0;
-  }
-  return take_place(agent, conn);
+  return take_place(mu_conn_data(conn), conn);
 }
 
 void agents_closed(void *self, mu_conn *conn, unsigned code)

@@ -100,7 +100,7 @@ struct mu_ws_route {
   /** One whole message, valid UTF-8 unless binary. A negative value is counted and logged; the link stays. */
   int (*message)(void *self, mu_conn *conn, const struct mu_message *message);
   /**
-   * After the last of the others; once per open, and once for an admission with `data` whose link broke before open. `code` 1006:
+   * After the last of the others; once per open, and once for an admission with `data` that never came to open. `code` 1006:
    * the link broke, 1005: the peer gave none. May be NULL.
    */
   void (*closed)(void *self, mu_conn *conn, unsigned code);

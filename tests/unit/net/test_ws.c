@@ -14,11 +14,23 @@ struct seen {
   bool last_binary;
   bool nul;
   int admit;
+  bool no_data;
   mu_group *group;
   unsigned close_with;
   const struct mu_principal *principal;
   char peer[64]; /* of the newest request */
 };
+
+static void expect_mute(struct seen *seen, mu_conn *conn)
+{
+  mu_text *text = mu_text_new("early", 5);
+  CU_ASSERT_EQUAL(mu_conn_send(conn, text), MU_EBUSY);
+  CU_ASSERT_EQUAL(mu_conn_send_latest(conn, 1, text), MU_EBUSY);
+  CU_ASSERT_EQUAL(mu_conn_send_binary(conn, text), MU_EBUSY);
+  if (seen->group)
+    CU_ASSERT_EQUAL(mu_group_join(seen->group, conn), MU_EBUSY);
+  mu_text_unref(text);
+}
 
 static int on_admit(void *self, const mu_ws_request *request, struct mu_admission *admission)
 {
@@ -32,7 +44,12 @@ static int on_admit(void *self, const mu_ws_request *request, struct mu_admissio
   }
   if (mu_ws_request_query(request, "who", &value) && !mu_str_equal(value, MU_STR("a b")))
     return MU_EREFUSED;
-  admission->data = seen;
+  seen->id = mu_ws_request_conn(request);
+  if (seen->admit == MU_PENDING) { /* not even the plugin itself may talk before its own verdict */
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mu_conn_find(seen->server.plugin, seen->id));
+    expect_mute(seen, mu_conn_find(seen->server.plugin, seen->id));
+  }
+  admission->data = seen->no_data ? NULL : seen;
   admission->principal = seen->principal;
   return seen->admit;
 }
@@ -43,7 +60,7 @@ static int on_open(void *self, mu_conn *conn)
   seen->opened++;
   seen->conn = conn;
   seen->id = mu_conn_get_id(conn);
-  CU_ASSERT_PTR_EQUAL(mu_conn_data(conn), self);
+  CU_ASSERT_PTR_EQUAL(mu_conn_data(conn), seen->no_data ? NULL : self);
   CU_ASSERT_STRING_EQUAL(mu_conn_peer(conn), "127.0.0.1");
   return seen->group ? mu_group_join(seen->group, conn) : 0;
 }
@@ -319,27 +336,48 @@ static void test_pending(void)
 {
   struct seen *seen = begin();
   seen->admit = MU_PENDING;
+  seen->group = mu_group_new(seen->server.plugin, "state", MU_GROUP_CONFLATE);
   struct peer *peer = peer_open(&seen->server, "/ws");
   peer_text(&seen->server, peer, "one");
   peer_text(&seen->server, peer, "two");
   server_run(&seen->server, 50);
   CU_ASSERT_EQUAL(seen->messages, 0);
-  CU_ASSERT_PTR_NOT_NULL_FATAL(seen->conn);
-  mu_conn_admit(seen->conn, 0, NULL);
+  CU_ASSERT_EQUAL(seen->opened, 0);
+  mu_conn *conn = mu_conn_find(seen->server.plugin, seen->id);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(conn);
+  expect_mute(seen, conn);
+  mu_conn_admit(conn, 0, NULL);
+  CU_ASSERT_EQUAL(seen->opened, 1);
+  CU_ASSERT_EQUAL(mu_group_count(seen->group), 1);
+  mu_conn_admit(conn, 0, NULL); /* once is enough */
+  CU_ASSERT_EQUAL(seen->opened, 1);
   CU_ASSERT(peer_expect_text(&seen->server, peer, "one"));
   CU_ASSERT(peer_expect_text(&seen->server, peer, "two"));
   struct peer *refused = peer_open(&seen->server, "/ws");
   peer_text(&seen->server, refused, "three");
   mu_conn_id id = seen->id;
-  mu_conn_admit(seen->conn, MU_CLOSE_AUTH_REFUSED, "no");
+  mu_conn_admit(mu_conn_find(seen->server.plugin, id), MU_CLOSE_AUTH_REFUSED, "no");
   CU_ASSERT_PTR_NULL(mu_conn_find(seen->server.plugin, id));
   CU_ASSERT_EQUAL(peer_expect_close(&seen->server, refused), 4002);
   CU_ASSERT(peer_wait_end(&seen->server, refused, 1000));
   CU_ASSERT_EQUAL(seen->messages, 2);
+  CU_ASSERT_EQUAL(seen->opened, 1);
+  CU_ASSERT_EQUAL(seen->closed, 1); /* its data had to be freed */
+  seen->no_data = true;
+  struct peer *nothing = peer_open(&seen->server, "/ws");
+  mu_conn_admit(mu_conn_find(seen->server.plugin, seen->id), MU_CLOSE_AUTH_REFUSED, "no");
+  CU_ASSERT_EQUAL(peer_expect_close(&seen->server, nothing), 4002);
+  CU_ASSERT(peer_wait_end(&seen->server, nothing, 1000));
+  CU_ASSERT_EQUAL(seen->opened, 1);
+  CU_ASSERT_EQUAL(seen->closed, 1); /* neither opened nor with data */
+  peer_free(nothing);
+  seen->no_data = false;
+  seen->closed = 0; /* from here on those that were open */
   peer_free(peer);
   peer_free(refused);
   server_run(&seen->server, 20);
   /* an old id never names a new connection */
+  seen->admit = 0;
   struct peer *fresh = peer_open(&seen->server, "/ws");
   CU_ASSERT_PTR_NULL(mu_conn_find(seen->server.plugin, id));
   CU_ASSERT_PTR_EQUAL(mu_conn_find(seen->server.plugin, seen->id), seen->conn);
