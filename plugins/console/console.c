@@ -2,6 +2,7 @@
 /* The page at /, and the channel that keeps it live: every public machine at once, then each change. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <json-c/json.h>
 #include <muster/muster.h>
@@ -12,6 +13,7 @@
 
 struct config {
   const char *page;
+  const char *token;
 };
 
 struct console {
@@ -20,6 +22,9 @@ struct console {
   const struct mu_machines *api;
   const mu_form *form;
   mu_group *watchers;
+  mu_counter *refused;
+  const struct config *config;
+  mu_timer *warning;
 };
 
 static const struct mu_option options[] = {
@@ -28,6 +33,12 @@ static const struct mu_option options[] = {
      .offset = offsetof(struct config, page),
      .preset = "\"\"",
      .help = "folder with the page's files; empty: the one that was installed with Muster"},
+    {.key = "token",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct config, token),
+     .flags = MU_OPT_SECRET,
+     .max = 256,
+     .help = "who may watch: absent, everybody; else who opens the page as /?token=… or sends Authorization: Bearer …"},
 };
 
 /* ---- one machine as a message ---- */
@@ -143,12 +154,34 @@ static int heard(void *self, mu_conn *conn, const struct mu_message *message)
   return 0;
 }
 
+static int admit(void *self, const mu_ws_request *request, struct mu_admission *admission)
+{
+  struct console *console = self;
+  const char *wanted = console->config->token;
+  struct mu_str token;
+  if (!wanted || !wanted[0])
+    return 0;
+  if (mu_ws_request_query(request, "token", &token) && mu_secret_equal(token, mu_str(wanted)))
+    return 0;
+  if (mu_ws_request_header(request, "authorization", &token) && token.len > 7 && memcmp(token.at, "Bearer ", 7) == 0 &&
+      mu_secret_equal((struct mu_str){token.at + 7, token.len - 7}, mu_str(wanted)))
+    return 0;
+  mu_count(console->refused, 1);
+  mu_log_limited(console->in, MU_LOG_WARN, "page refused", "a page from %s was refused: no token or a wrong one",
+                 mu_ws_request_peer(request));
+  admission->status = 401;
+  admission->code = "unauthorized";
+  admission->message = "a token is needed";
+  return MU_EREFUSED;
+}
+
 static const struct mu_ws_route live = {
     .size = sizeof live,
     .path = "/api/console/live",
     .origin = MU_ORIGIN_SAME,
     .max_message = 1024,
     .silent_after_s = 90,
+    .admit = admit,
     .open = opened,
     .message = heard,
 };
@@ -164,6 +197,8 @@ static int init(mu_instance *in, const void *config, void **self)
   if (!console)
     return MU_ENOMEM;
   console->in = in;
+  console->config = conf;
+  console->refused = mu_counter_get(in, "pages_refused");
   if (conf->page[0] ? asprintf(&page, "%s", conf->page) < 0 : asprintf(&page, "%s/console", mu_share_folder(in)) < 0)
     goto fail;
   const struct mu_http_files files = {
@@ -181,6 +216,22 @@ fail:
   return result;
 }
 
+static void warn_if_open(void *self)
+{
+  struct console *console = self;
+  if (!(console->config->token && console->config->token[0]) && mu_net_public(console->in))
+    mu_log(console->in, MU_LOG_WARN,
+           "everybody who reaches this server sees its public machines: no token is set and a listener is not on "
+           "loopback");
+}
+
+/* Listeners change after plugins. */
+static void on_reloaded(void *self, const struct mu_event *event)
+{
+  (void)event;
+  mu_timer_start(((struct console *)self)->warning, 200, 0);
+}
+
 static int start(void *self)
 {
   struct console *console = self;
@@ -193,7 +244,16 @@ static int start(void *self)
   static const char *const changes[] = {MU_EVENT_MACHINE_REPORT, MU_EVENT_MACHINE_INFO, MU_EVENT_MACHINE_OFFLINE};
   for (size_t i = 0; i < MU_COUNT(changes) && result == 0; i++)
     result = mu_event_on(console->in, changes[i], 0, on_change, console);
-  return result == 0 ? mu_event_on(console->in, MU_EVENT_MACHINE_DELETED, 0, on_deleted, console) : result;
+  if (result == 0)
+    result = mu_event_on(console->in, MU_EVENT_MACHINE_DELETED, 0, on_deleted, console);
+  if (result == 0)
+    result = mu_event_on(console->in, MU_EVENT_CONFIG_RELOADED, 0, on_reloaded, console);
+  if (result != 0)
+    return result;
+  if (!(console->warning = mu_timer_new(console->in, warn_if_open, console)))
+    return MU_ENOMEM;
+  mu_timer_start(console->warning, 200, 0);
+  return 0;
 }
 
 static void fini(void *self)

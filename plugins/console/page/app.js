@@ -287,7 +287,9 @@ function state(name, text) {
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(`${scheme}//${location.host}/api/console/live`);
+  const token = new URLSearchParams(location.search).get("token");
+  const query = token ? `?token=${encodeURIComponent(token)}` : "";
+  const socket = new WebSocket(`${scheme}//${location.host}/api/console/live${query}`);
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);
     if (message.type === "hello") {
