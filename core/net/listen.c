@@ -43,7 +43,7 @@ static const struct mu_option listen_options[] = {
     {.key = "address",
      .type = MU_OPT_STRING,
      .offset = offsetof(struct mui_listen, address),
-     .preset = "\"::\"",
+     .preset = "\"127.0.0.1\"",
      .max = 45,
      .help = "Numeric address; \"::\" is every address, IPv4 too"},
     {.key = "port",
@@ -53,6 +53,10 @@ static const struct mu_option listen_options[] = {
      .min = 0,
      .max = 65535,
      .help = "TCP port; 0: the system chooses"},
+    {.key = "reuse_port",
+     .type = MU_OPT_BOOL,
+     .offset = offsetof(struct mui_listen, reuse_port),
+     .help = "Several processes share this port, which the system spreads connections over; all of them need it"},
     {.key = "origins",
      .type = MU_OPT_STRINGS,
      .offset = offsetof(struct mui_listen, origins),
@@ -410,23 +414,46 @@ static void listener_close(struct mui_listener *listener)
   listener_unref(listener);
 }
 
-static int bind_socket(const struct mui_listen *wanted, char *problem, size_t size)
+/* The descriptor, or -1 with errno. */
+static int bind_to(const struct sockaddr_storage *address, socklen_t len, bool shared)
+{
+  int on = 1, off = 0;
+  int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return -1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (shared)
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (address->ss_family == AF_INET6)
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  if (bind(fd, (const struct sockaddr *)address, len) == 0)
+    return fd;
+  int why = errno;
+  close(fd);
+  errno = why;
+  return -1;
+}
+
+/* `own`: this process has the port already. */
+static int bind_socket(const struct mui_listen *wanted, bool own, char *problem, size_t size)
 {
   struct sockaddr_storage address;
   socklen_t len;
-  int on = 1, off = 0;
   if (!to_sockaddr(wanted->address, (uint16_t)wanted->port, &address, &len)) {
     snprintf(problem, size, "\"%s\" is no numeric address", wanted->address);
     return -1;
   }
-  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0)
-    goto fail;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  if (address.ss_family == AF_INET6)
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  if (bind(fd, (struct sockaddr *)&address, len) == 0 && listen(fd, BACKLOG) == 0)
+  /* Ours are shared, so that a reload can bind new ones before old ones go; with strangers only if that is wanted: first see
+   * whether we would be alone. */
+  int fd = -1;
+  if (wanted->port && !own && !wanted->reuse_port) {
+    fd = bind_to(&address, len, false);
+    if (fd < 0)
+      goto fail;
+    close(fd);
+  }
+  fd = bind_to(&address, len, true);
+  if (fd >= 0 && listen(fd, BACKLOG) == 0)
     return fd;
 fail:
   snprintf(problem, size, "cannot listen on %s port %d: %s", wanted->address, (int)wanted->port, strerror(errno));
@@ -460,13 +487,25 @@ static struct mui_listener *listener_new(struct mui_net *net, const struct mui_l
   return listener;
 }
 
+static bool has_port(const struct mui_listener *list, int64_t port)
+{
+  for (; list; list = list->next)
+    if (list->fd >= 0 && (list->port == port || list->bound == port))
+      return true;
+  return false;
+}
+
 static bool same_place(const struct mui_listener *listener, const struct mui_listen *wanted)
 {
   return listener->fd >= 0 && listener->port == wanted->port && strcmp(listener->address, wanted->address) == 0;
 }
 
-/* A listener that is bound but does not accept yet. The socket of an old one at the same place is duplicated. */
-static struct mui_listener *prepare(struct mui_net *net, const struct mui_listen *wanted, char *problem, size_t size)
+/*
+ * A listener that is bound but does not accept yet; `fresh` are those before it in the list. The socket of an old one at the same
+ * place is duplicated.
+ */
+static struct mui_listener *prepare(struct mui_net *net, const struct mui_listener *fresh, const struct mui_listen *wanted,
+                                    char *problem, size_t size)
 {
   struct mui_listener *listener = listener_new(net, wanted);
   if (!listener) {
@@ -486,7 +525,8 @@ static struct mui_listener *prepare(struct mui_net *net, const struct mui_listen
       }
     }
   if (listener->fd < 0)
-    listener->fd = bind_socket(wanted, problem, size);
+    listener->fd = bind_socket(wanted, has_port(net->listeners->first, wanted->port) || has_port(fresh, wanted->port),
+                               problem, size);
   if (listener->fd < 0)
     goto fail;
   union {
@@ -534,7 +574,7 @@ int mui_net_listen(struct mui_net *net, const struct mui_listen *list, size_t co
   *problem = '\0';
   for (size_t i = 0; i < count; i++) {
     struct mui_listener *listener =
-        twice(list, i, problem, problem_size) ? NULL : prepare(net, &list[i], problem, problem_size);
+        twice(list, i, problem, problem_size) ? NULL : prepare(net, fresh, &list[i], problem, problem_size);
     if (!listener) {
       close_list(fresh);
       return MU_EIO;
@@ -557,7 +597,7 @@ int mui_net_listen(struct mui_net *net, const struct mui_listen *list, size_t co
   net->listeners->first = fresh;
   for (struct mui_listener *listener = fresh; listener; listener = listener->next) {
     mu_fd_events(listener->watch, MU_FD_READ);
-    mu_log(net->runtime->core, MU_LOG_INFO, "listening on %s port %u%s", listener->address, listener->bound,
+    mu_log(net->runtime->core, MU_LOG_DEBUG, "listening on %s port %u%s", listener->address, listener->bound,
            listener->tls ? " with TLS" : "");
   }
   return 0;

@@ -263,3 +263,17 @@ def test_a_listener_with_some_plugins_only(server):
         get(f"http://127.0.0.1:{second}/api/statistics")
     with pytest.raises(OSError):
         get(f"http://127.0.0.1:{first}/")
+
+
+def test_a_port_that_somebody_has_is_refused(tmp_path):
+    """Also when that one, a musterd, would share it: two servers by mistake would each see half of the agents."""
+    port = free_port()
+    file = write(tmp_path, GOOD.replace("8900", str(port)))
+    first = subprocess.Popen([BUILD / "bin" / "musterd", "-c", file], stderr=subprocess.PIPE, text=True)
+    try:
+        assert any("ready" in line for line in first.stderr)
+        result = run("musterd", "-c", file)
+        assert result.returncode == 1 and f"port {port}: Address already in use" in result.stderr, result.stderr
+    finally:
+        first.terminate()
+        first.communicate(timeout=20)

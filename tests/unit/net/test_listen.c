@@ -144,10 +144,35 @@ static void test_tls_listener(void)
   server_stop(&server);
 }
 
+/* A port that somebody else has is refused, even if that one would share it. */
+static void test_port_taken(void)
+{
+  struct server server, other;
+  CU_ASSERT_FATAL(server_start(&server));
+  CU_ASSERT_FATAL(server_start(&other));
+  char problem[512];
+  struct mui_listen taken = {.address = "127.0.0.1", .port = mui_net_port(server.runtime.net, 0)};
+  CU_ASSERT_EQUAL(mui_net_listen(other.runtime.net, &taken, 1, NULL, problem, sizeof problem), MU_EIO);
+  CU_ASSERT_PTR_NOT_NULL(strstr(problem, "Address already in use"));
+  taken.address = "::";
+  CU_ASSERT_EQUAL(mui_net_listen(other.runtime.net, &taken, 1, NULL, problem, sizeof problem), MU_EIO);
+  taken.reuse_port = true;
+  CU_ASSERT_EQUAL(mui_net_listen(other.runtime.net, &taken, 1, NULL, problem, sizeof problem), 0);
+  server_stop(&other);
+  /* its own port is no obstacle: not at the same address, not at a wider one, not twice in one list */
+  taken.reuse_port = false;
+  CU_ASSERT_EQUAL(mui_net_listen(server.runtime.net, &taken, 1, NULL, problem, sizeof problem), 0);
+  struct mui_listen both[] = {taken, {.address = "127.0.0.1", .port = taken.port}};
+  CU_ASSERT_EQUAL(mui_net_listen(server.runtime.net, both, 2, NULL, problem, sizeof problem), 0);
+  CU_ASSERT_EQUAL(mui_net_listen(server.runtime.net, both, 2, NULL, problem, sizeof problem), 0);
+  server_stop(&server);
+}
+
 static const struct unit_test tests[] = {
     {"pairs of certificate and key", test_pairs},
     {"reload", test_reload},
     {"TLS listener", test_tls_listener},
+    {"port taken", test_port_taken},
 };
 
 int main(void)
