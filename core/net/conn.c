@@ -288,14 +288,20 @@ static void protocol_error(struct mu_conn *conn, int code)
                  "%s: closed with %d: WebSocket protocol error", mu_conn_peer(conn), code);
 }
 
-/* The library closes for wrong frames by itself, and says so to the peer alone: what it said tells. */
-static void library_closed(struct lws *wsi, struct mu_conn *conn)
+bool mui_conn_library_closes(struct mu_conn *conn)
 {
-  const unsigned char *said = lws_get_close_payload(wsi);
-  if (conn->state > MUI_CONN_OPEN || lws_get_close_length(wsi) < 2)
-    return;
+  if (lws_get_close_length(conn->wsi) < 2)
+    return false;
+  if (conn->state > MUI_CONN_OPEN)
+    return true;
+  const unsigned char *said = lws_get_close_payload(conn->wsi);
   conn->code = (uint16_t)(said[0] << 8 | said[1]);
+  conn->state = MUI_CONN_ENDING;
+  mui_conn_leave_all(conn);
+  mui_conn_undirty(conn);
+  mui_queue_clear(&conn->queue);
   protocol_error(conn, conn->code);
+  return true;
 }
 
 /* What a peer may say (RFC 6455, 7.4, and its registry) that means no error. The library makes 1002 of codes that nobody may say. */
@@ -358,7 +364,7 @@ int mui_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, struct mu
   case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
     return peer_closes(wsi, conn, in, len);
   case LWS_CALLBACK_CLOSED:
-    library_closed(wsi, conn);
+    mui_conn_library_closes(conn);
     mui_conn_gone(conn);
     return 0;
   default:

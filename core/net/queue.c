@@ -245,6 +245,8 @@ static void blocked(struct mu_conn *conn)
 
 static bool write_raw(struct mu_conn *conn, const unsigned char *bytes, size_t len)
 {
+  if (mui_conn_library_closes(conn))
+    return false;
   /* The library neither masks nor changes what a server writes raw. */
   if (lws_write(conn->wsi, (unsigned char *)bytes, len, LWS_WRITE_RAW) < (int)len) {
     mui_conn_break(conn);

@@ -106,6 +106,8 @@ static inline bool mui_conn_live(const struct mu_conn *conn)
 {
   return conn->state <= MUI_CONN_OPEN;
 }
+/* The library closes for wrong frames by itself and does not say so: after its close frame nothing may be written. */
+bool mui_conn_library_closes(struct mu_conn *conn);
 /* The link is of no use any more: the library ends it soon, not now. */
 void mui_conn_break(struct mu_conn *conn);
 
