@@ -177,6 +177,28 @@ static int assemble(struct mui_run *run)
   return mui_guard_start(run);
 }
 
+/* What was left out was explained line by line, and is gone from the screen. False: nothing of all runs. */
+static bool tell_missing(const struct mui_run *run)
+{
+  const struct mui_plan *plan = &run->setup->plan;
+  struct mu_buf names = MU_BUF_INIT;
+  size_t missing = 0;
+  for (size_t i = 0; i < plan->count; i++) {
+    const char *name = plan->entries[i].instance ? plan->entries[i].instance : plan->entries[i].name;
+    const struct mui_loaded *loaded;
+    size_t n = 0;
+    while ((loaded = mui_host_nth(run->app.runtime.host, n)) && strcmp(loaded->base.name, name) != 0)
+      n++;
+    if (!loaded)
+      mu_buf_printf(&names, "%s%s", missing++ ? ", " : "", name);
+  }
+  if (missing)
+    mu_log(run->app.runtime.core, MU_LOG_ERROR, "%zu of %zu plugins do not run: %s; see above", missing, plan->count,
+           names.failed ? "" : names.at);
+  mu_buf_free(&names);
+  return !missing || missing < plan->count;
+}
+
 static int status_of(int result)
 {
   return result == 0 ? MUI_STATUS_OK : result == MU_ECONF ? MUI_STATUS_CONFIG : MUI_STATUS_RUNTIME;
@@ -252,6 +274,8 @@ int mui_run(const struct mui_program *program, const char *path, const struct mu
   if (status == MUI_STATUS_OK) {
     if (!flag)
       mu_log(run->app.runtime.core, MU_LOG_INFO, "ready");
+    if (!flag && !tell_missing(run))
+      mui_program_end(&run->app, MUI_STATUS_RUNTIME);
     mui_loop_run(run->app.runtime.loop);
     status = run->status;
   }

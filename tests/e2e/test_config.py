@@ -277,3 +277,20 @@ def test_a_port_that_somebody_has_is_refused(tmp_path):
     finally:
         first.terminate()
         first.communicate(timeout=20)
+
+
+def test_plugins_that_do_not_run_are_named_at_the_end(tmp_path):
+    """Some: the server serves the rest. None: it would serve nothing, and says so by its status."""
+    conf = f'plugin_dirs = [ "{BUILD}/lib/muster/plugins", "{BUILD}/tests/plugins" ];\nlisten = ( {{ port = 0; }} );\n'
+    wrong = '{ name = "init_error"; }, { name = "start_error"; instance = "second"; }'
+    result = run("musterd", "-c", write(tmp_path, f"{conf}plugins = ( {wrong} );\n"))
+    assert result.returncode == 1, result.stderr
+    assert re.search(r"ready\n.*2 of 2 plugins do not run: init_error, second; see above\n", result.stderr), result.stderr
+    some = subprocess.Popen([BUILD / "bin" / "musterd", "-c", write(tmp_path, f'{conf}plugins = ( {wrong}, {{ name = "good"; }} );\n')],
+                            stderr=subprocess.PIPE, text=True)
+    try:
+        assert any("2 of 3 plugins do not run: init_error, second; see above" in line for line in some.stderr)
+    finally:
+        some.terminate()
+        some.communicate(timeout=20)
+    assert some.returncode == 0
