@@ -202,8 +202,8 @@ struct mui_net *mui_net_new(struct mui_runtime *runtime)
   net->runtime = runtime;
   library_log = runtime->core;
   lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
-  net->limits = (struct mui_limits){.max_connections = 10000, .header_timeout_s = 10, .body_timeout_s = 20,
-                                    .send_timeout_s = 30};
+  net->limits =
+      (struct mui_limits){.max_connections = 10000, .header_timeout_s = 10, .body_timeout_s = 20, .send_timeout_s = 30};
   net->ws_routes = mui_router_new();
   net->http_routes = mui_router_new();
   net->tick = mu_timer_new(runtime->core, on_tick, net);

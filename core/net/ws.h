@@ -66,7 +66,7 @@ struct mu_conn {
   uint16_t code;      /* of the close; 0: none yet */
   uint8_t state;
   uint8_t pings; /* unanswered */
-  bool pending;       /* not admitted (yet): nothing is sent or read, and it is in no group */
+  bool pending;  /* not admitted (yet): nothing is sent or read, and it is in no group */
   bool upgraded;
   bool opened; /* open() was called, or data wait to be freed: closed() is owed */
 };
