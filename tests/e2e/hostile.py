@@ -253,7 +253,7 @@ HARMLESS = ("net.open_ws", "net.messages_in", "server_status.agents_replaced", "
 class Target:
     """A server with the status page's plugins, an echo at /ws-parrot and its counters shown, and the bystander on it."""
 
-    def __init__(self, folder, *entries, status="", more="", limits="", plugins=(), prefix=()):
+    def __init__(self, folder, *entries, status="", more="", limits="", plugins=()):
         from conftest import BUILD, SECRET, Server, entry, static_plugins
         self.secret = SECRET
         folder.mkdir(exist_ok=True)
