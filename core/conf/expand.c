@@ -24,7 +24,7 @@ struct expander {
   struct mui_expanded *to;
   struct frame frames[MUI_CONF_DEPTH + 1];
   size_t depth;
-  uint64_t identities[MUI_CONF_INCLUDES + 1][2]; /* the files that are open now */
+  uint64_t identities[MUI_CONF_INCLUDES + 1][3]; /* the files that are open now */
   size_t files;
   unsigned renamed;
   char previous; /* the last mark: itself for punctuation, 'n' name, '"' string, '0' number; 0: none */
@@ -389,6 +389,7 @@ static void include_file(struct expander *e, struct cursor *c, const char *path)
   } else if (!source) {
     no_memory(e);
   } else {
+    mui_file_trust(e->config->problems, path, mode, identity[2]);
     e->files++;
     put(e, "\n", 1);
     expand(e, source, text, len);
@@ -498,7 +499,7 @@ static void expand(struct expander *e, const struct mui_source *source, const ch
   }
 }
 
-void mui_expand(struct mui_config *config, const struct mui_source *source, const uint64_t identity[2],
+void mui_expand(struct mui_config *config, const struct mui_source *source, const uint64_t identity[3],
                 const char *text, size_t len, struct mui_expanded *to)
 {
   *to = (struct mui_expanded){.line = 1};

@@ -52,7 +52,7 @@ static char *read_all(int fd, size_t max, size_t *len, char *why, size_t why_siz
   return NULL;
 }
 
-char *mui_read_file(const char *path, size_t max, size_t *len, unsigned *mode, uint64_t identity[2], char *why,
+char *mui_read_file(const char *path, size_t max, size_t *len, unsigned *mode, uint64_t identity[3], char *why,
                     size_t why_size)
 {
   /* O_NONBLOCK: a FIFO must not hold us before it is seen to be one. */
@@ -76,8 +76,19 @@ char *mui_read_file(const char *path, size_t max, size_t *len, unsigned *mode, u
   if (identity) {
     identity[0] = (uint64_t)info.st_dev;
     identity[1] = (uint64_t)info.st_ino;
+    identity[2] = info.st_uid;
   }
   return data;
+}
+
+void mui_file_trust(struct mui_problems *problems, const char *path, unsigned mode, uint64_t owner)
+{
+  if (mode & S_IWOTH)
+    mui_problem(problems, false, path, 0, "everybody may write to this file (mode %04o); chmod o-w it", mode);
+  if (owner != 0 && owner != geteuid())
+    mui_problem(problems, true, path, 0,
+                "belongs to user %llu, who can change it and is neither root nor the one that this program runs as",
+                (unsigned long long)owner);
 }
 
 char *mui_path_join(const char *folder, const char *path)

@@ -84,7 +84,7 @@ struct mui_expanded {
 };
 
 /* Puts a text together, reports all that libconfig would take wrongly or explain badly. `identity`: mui_read_file()'s. */
-void mui_expand(struct mui_config *config, const struct mui_source *source, const uint64_t identity[2],
+void mui_expand(struct mui_config *config, const struct mui_source *source, const uint64_t identity[3],
                 const char *text, size_t len, struct mui_expanded *to);
 void mui_expanded_free(struct mui_expanded *expanded);
 /* Where a line of the expanded text comes from. */
@@ -94,10 +94,12 @@ void mui_expanded_place(const struct mui_expanded *expanded, unsigned line, cons
 struct mui_source *mui_source_new(struct mui_config *config, const char *path, unsigned mode);
 /*
  * Reads a regular file whole, at most `max` bytes. NULL: `why` has a text for people.
- * The result is NUL-terminated and to be wiped and freed. `identity` (may be NULL) gets device and inode.
+ * The result is NUL-terminated and to be wiped and freed. `identity` (may be NULL) gets device, inode and owner.
  */
-char *mui_read_file(const char *path, size_t max, size_t *len, unsigned *mode, uint64_t identity[2], char *why,
+char *mui_read_file(const char *path, size_t max, size_t *len, unsigned *mode, uint64_t identity[3], char *why,
                     size_t why_size);
+/* Who can write a configuration runs what he likes as this user: an error if that is everybody, a warning if it is another user. */
+void mui_file_trust(struct mui_problems *problems, const char *path, unsigned mode, uint64_t owner);
 /* `path` as seen from `folder`; to be freed. */
 char *mui_path_join(const char *folder, const char *path);
 /* The folder of a path: "." when it names none; to be freed. */

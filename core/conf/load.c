@@ -205,7 +205,7 @@ static void report_parse_error(struct loading *l, const config_t *parsed)
 }
 
 /* False when the text could not be parsed. */
-static bool load_text(struct mui_config *config, const struct mui_source *source, const uint64_t identity[2],
+static bool load_text(struct mui_config *config, const struct mui_source *source, const uint64_t identity[3],
                       const char *text, size_t len)
 {
   struct mui_expanded expanded;
@@ -246,7 +246,7 @@ struct mui_source *mui_source_new(struct mui_config *config, const char *path, u
 static bool load_file(struct mui_config *config, const char *path)
 {
   char why[128];
-  uint64_t identity[2];
+  uint64_t identity[3];
   size_t len;
   unsigned mode;
   char *text = mui_read_file(path, MUI_CONF_FILE_MAX, &len, &mode, identity, why, sizeof(why));
@@ -254,6 +254,7 @@ static bool load_file(struct mui_config *config, const char *path)
     mui_problem(config->problems, false, path, 0, "cannot be read: %s", why);
     return false;
   }
+  mui_file_trust(config->problems, path, mode, identity[2]);
   struct mui_source *source = mui_source_new(config, path, mode);
   if (!source)
     mui_problem(config->problems, false, path, 0, "out of memory");
@@ -372,7 +373,7 @@ mui_config *mui_config_load(const char *path, const char *const *appending, cons
 
 mui_config *mui_config_load_text(const char *name, const char *text, size_t len, struct mui_problems *problems)
 {
-  static const uint64_t nowhere[2];
+  static const uint64_t nowhere[3];
   mui_config *config = config_new(name, NULL, problems);
   if (!config)
     return NULL;
@@ -404,7 +405,7 @@ static bool begins_with_group(const char *text, const char *end)
 static bool load_sample(struct mui_config *config, const char *path)
 {
   char why[128];
-  uint64_t identity[2];
+  uint64_t identity[3];
   size_t len;
   unsigned mode;
   char *text = mui_read_file(path, MUI_CONF_FILE_MAX, &len, &mode, identity, why, sizeof(why));

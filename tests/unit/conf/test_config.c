@@ -264,6 +264,38 @@ static void test_includes(void)
   folder_remove();
 }
 
+/* Who can write a configuration decides what runs. */
+static void test_writable_by_others(void)
+{
+  struct mui_problems problems = {0};
+  folder_make();
+  if (mkdir(folder_path("conf.d"), 0700) < 0)
+    abort();
+  folder_write_bytes("main.conf", "@include \"part\"\n", 16, 0666);
+  folder_write_bytes("part", "a = 1;\n", 7, 0602);
+  folder_write_bytes("conf.d/a.conf", "b = 1;\n", 7, 0646);
+  folder_write_bytes("conf.d/b.conf", "c = 1;\n", 7, 0664);
+  mui_config *config = load(&problems);
+  ASSERT_ERROR(&problems, "main.conf", 0, "everybody may write", "0666");
+  ASSERT_ERROR(&problems, "part", 0, "everybody may write", "0602");
+  ASSERT_ERROR(&problems, "conf.d/a.conf", 0, "everybody may write", "0646");
+  CU_ASSERT_EQUAL(problems.errors, 3);
+  CU_ASSERT_EQUAL(problems.count, 3);
+  mui_config_free(config);
+  mui_problems_free(&problems);
+  folder_write("main.conf", "x = 1;\n");
+  folder_write("conf.d/a.conf", "b = 1;\n");
+  if (geteuid() == 0 && chown(folder_path("conf.d/a.conf"), 65534, 65534) == 0) {
+    config = load(&problems);
+    CU_ASSERT_TRUE(has_problem(&problems, true, "conf.d/a.conf", 0, "belongs to user 65534", NULL));
+    CU_ASSERT_EQUAL(problems.errors, 0);
+    CU_ASSERT_EQUAL(problems.count, 1);
+    mui_config_free(config);
+    mui_problems_free(&problems);
+  }
+  folder_remove();
+}
+
 static void test_include_bombs(void)
 {
   struct mui_problems problems = {0};
@@ -362,6 +394,7 @@ static const struct unit_test tests[] = {
     {"conf.d: names of the other program", test_foreign},
     {"conf.d: duplicates and broken ones", test_drop_in_errors},
     {"includes", test_includes},
+    {"writable by others", test_writable_by_others},
     {"include bombs", test_include_bombs},
     {"texts from memory", test_texts},
     {"printing", test_printing},
