@@ -8,6 +8,8 @@ const char *mu_strerror(int error)
     return "success";
   case MU_PENDING:
     return "pending";
+  case MU_RESTART:
+    return "restart";
 #define X(name, value, text)                                                                                           \
   case name:                                                                                                           \
     return text;
@@ -25,6 +27,8 @@ const char *mu_error_name(int error)
     return "MU_OK";
   case MU_PENDING:
     return "MU_PENDING";
+  case MU_RESTART:
+    return "MU_RESTART";
 #define X(name, value, text)                                                                                           \
   case name:                                                                                                           \
     return #name;

@@ -100,8 +100,8 @@ static int reconfigure(struct mui_unit *old, struct mui_unit *unit)
   struct mui_call call;
   mui_call_begin(&call, &old->loaded.base, MUI_CB_RECONFIGURE);
   int result = old->loaded.component->reconfigure(old->loaded.self, unit->loaded.config);
-  result = result > 0 ? MU_EINVAL : result;
-  mui_call_end(&call, result);
+  result = result > 0 && result != MU_RESTART ? MU_EINVAL : result;
+  mui_call_end(&call, result < 0 ? result : 0);
   if (result == 0) {
     void *config = old->loaded.config;
     old->loaded.config = unit->loaded.config;
@@ -111,15 +111,22 @@ static int reconfigure(struct mui_unit *old, struct mui_unit *unit)
 }
 
 /* All of them or none: who took the new configuration before another refused it gets the old one again. */
-static int reconfigure_all(struct mui_set *set, struct mui_problems *problems)
+static int reconfigure_all(const struct mui_host *host, struct mui_set *set, struct mui_problems *problems)
 {
   size_t i = 0;
   int result = 0;
   for (; i < set->count && result == 0; i++) {
     struct mui_unit *unit = set->at[i];
+    bool stays = unit->action == MUI_KEEP || unit->action == MUI_RECONFIGURE;
+    if (stays && follows(host, set, unit)) /* a provider has just asked for a restart */
+      unit->action = MUI_RESTART;
     if (unit->action != MUI_RECONFIGURE)
       continue;
     result = reconfigure(unit->old, unit);
+    if (result == MU_RESTART) {
+      unit->action = MUI_RESTART;
+      result = 0;
+    }
     if (result < 0)
       mui_entry_problem(problems, false, unit->entry->place, "\"%s\" refuses the new configuration: %s", unit->name,
                         mu_strerror(result));
@@ -128,7 +135,7 @@ static int reconfigure_all(struct mui_set *set, struct mui_problems *problems)
     return 0;
   for (i--; i-- > 0;) {
     struct mui_unit *unit = set->at[i];
-    if (unit->action == MUI_RECONFIGURE && reconfigure(unit->old, unit) < 0)
+    if (unit->action == MUI_RECONFIGURE && reconfigure(unit->old, unit) != 0)
       mui_entry_problem(problems, false, unit->entry->place,
                         "\"%s\" does not take its old configuration again and stays with the new one", unit->name);
   }
@@ -183,7 +190,7 @@ int mui_host_apply(struct mui_host *host, const struct mui_plan *plan, struct mu
   int result = mui_plan_check(host, plan, !host->applied, &set, problems);
   if (result == 0) {
     match(host, &set);
-    result = reconfigure_all(&set, problems);
+    result = reconfigure_all(host, &set, problems);
   }
   if (result < 0) {
     mui_set_free(&set);

@@ -145,6 +145,10 @@ static int reconfigure(void *self, const void *context)
 #ifdef REFUSES_CONFIG
   return MU_EREFUSED;
 #endif
+#ifdef WANTS_RESTART
+  if (config->number != 50)
+    return MU_RESTART;
+#endif
   good->number = config->number;
   return 0;
 }

@@ -42,6 +42,8 @@ enum mu_error {
 #undef X
   /** Not an error: the answer comes later through the call that the header names. */
   MU_PENDING = 1,
+  /** Not an error: reconfigure() cannot take the change as it runs, and the host restarts the instance. */
+  MU_RESTART = 2,
 };
 
 /** The text of an error value; never NULL. Any thread. */

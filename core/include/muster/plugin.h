@@ -68,7 +68,8 @@ struct mu_component {
   int (*start)(void *self);
   /**
    * Takes a new configuration, which check has passed, or refuses it with an error and stays as it was.
-   * The old struct is freed when this returns 0, the new one when it does not. NULL: the host restarts the instance; so
+   * The old struct is freed when this returns 0, the new one when it does not. MU_RESTART: the change needs a restart of the
+   * instance, which the host does; it stays as it was until then. NULL: the host restarts the instance; so
    * it does with a collector whose collect() is running: the two are never called at once.
    */
   int (*reconfigure)(void *self, const void *config);

@@ -510,6 +510,32 @@ static void test_reload(void)
   end();
 }
 
+/* A plugin may take some changes as it runs and leave others to a restart; who refuses later leaves all as it was. */
+static void test_reload_asks_for_restart(void)
+{
+#define WANTS(number) "{ name = \"wants_restart\"; config = { number = " number "; }; }"
+  char said[2048];
+  begin();
+  CU_ASSERT_EQUAL(apply(WANTS("1"), NULL, 0), 0);
+  CU_ASSERT_EQUAL(apply(WANTS("50"), NULL, 0), 0);
+  CU_ASSERT_EQUAL(mui_host_diff(host).reconfigured, 1);
+  CU_ASSERT_EQUAL(mui_host_diff(host).restarted, 0);
+  const struct mui_loaded *before = running("wants_restart");
+  CU_ASSERT_EQUAL(apply(WANTS("3"), NULL, 0), 0);
+  CU_ASSERT_EQUAL(mui_host_diff(host).reconfigured, 0);
+  CU_ASSERT_EQUAL(mui_host_diff(host).restarted, 1);
+  CU_ASSERT_PTR_NOT_EQUAL(running("wants_restart"), before);
+  CU_ASSERT_PTR_NOT_NULL(running("wants_restart"));
+  CU_ASSERT_PTR_NULL(strstr(lines, "does not run"));
+  CU_ASSERT_EQUAL(apply(WANTS("3") ", { name = \"refuses_config\"; }", NULL, 0), 0);
+  before = running("wants_restart");
+  CU_ASSERT_EQUAL(apply(WANTS("4") ", { name = \"refuses_config\"; config = { number = 8; }; }", said, sizeof(said)), MU_ECONF);
+  CU_ASSERT_PTR_EQUAL(running("wants_restart"), before);
+  CU_ASSERT_TRUE(stop_host() >= 0);
+  end();
+#undef WANTS
+}
+
 static int measure(void *context)
 {
   const struct mui_loaded *loaded = context;
@@ -637,6 +663,7 @@ static const struct unit_test tests[] = {
     {"stops", test_stops},
     {"order", test_order},
     {"reload", test_reload},
+    {"reconfigure asks for a restart", test_reload_asks_for_restart},
     {"reload while a collector measures", test_reload_while_measuring},
     {"reload refused by a plugin", test_reload_refused},
     {"replaced file", test_replaced_file},
