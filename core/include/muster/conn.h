@@ -73,7 +73,7 @@ struct mu_message {
   bool binary;
 };
 
-/** A WebSocket path. Growth-only. The callbacks' `self` is the one that was given to mu_ws_route(). */
+/** A WebSocket path. Growth-only; it and its strings are copied. The callbacks' `self` is the one that was given to mu_ws_route(). */
 struct mu_ws_route {
   size_t size;
   /** "/ws-report", or a prefix that ends in '/' followed by '*': "/ws/" "*". Exact beats prefix, long beats short. */

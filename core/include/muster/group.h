@@ -17,7 +17,7 @@ enum mu_group_policy {
 
 typedef struct mu_group mu_group;
 
-/** An empty group; belongs to the instance. NULL when memory is out. */
+/** An empty group; belongs to the instance. The name is for the log and is not kept. NULL when memory is out. */
 MU_API mu_group *mu_group_new(mu_instance *in, const char *name, enum mu_group_policy policy);
 /** Lets everybody go (no connection is closed). NULL is allowed. */
 MU_API void mu_group_free(mu_group *group);

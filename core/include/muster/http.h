@@ -17,7 +17,10 @@ enum mu_http_method {
   MU_HTTP_DELETE = 16,
 };
 
-/** Who may ask. 0 is no rule, and a route without a rule is refused at load. */
+/**
+ * Who may ask. 0 is no rule, and a route without a rule is refused at load. Nobody can log in over HTTP yet: until a plugin
+ * exists that lets people in (planned with the accounts plugin), USER and ADMIN answer everybody with 401.
+ */
 enum mu_access {
   MU_ACCESS_PUBLIC = 1, /**< everybody */
   MU_ACCESS_USER,       /**< a principal of role user or admin */
@@ -28,7 +31,7 @@ enum mu_access {
 typedef struct mu_http mu_http;
 typedef uint64_t mu_http_id;
 
-/** An HTTP path. Growth-only. */
+/** An HTTP path. Growth-only; it and its strings are copied. */
 struct mu_http_route {
   size_t size;
   /** "/api/statistics", or a prefix "/api/console/" followed by '*'. Exact beats prefix, long beats short. */
@@ -70,7 +73,7 @@ MU_API int mu_http_answer(mu_http *request, int status, const char *type, mu_tex
 /** Ends the request with {"code":…,"message":…}. */
 MU_API int mu_http_error(mu_http *request, int status, const char *code, const char *message);
 
-/** Static files. Growth-only. */
+/** Static files. Growth-only; it and its strings are copied. */
 struct mu_http_files {
   size_t size;
   /** "/" or "/assets/". */
