@@ -44,6 +44,13 @@ static void cut(struct mu_conn *conn, const char *counter, const char *why)
   mui_conn_break(conn);
 }
 
+static void say_goodbye(struct mu_conn *conn, const char *counter, unsigned code, const char *why)
+{
+  mui_net_count(conn->net, counter);
+  mu_log_limited(conn->net->runtime->core, MU_LOG_INFO, counter, "%s: closed with %u: %s", mu_conn_peer(conn), code, why);
+  mu_conn_close(conn, code, why);
+}
+
 /* A reader that takes something gets more time, however little it takes. */
 static bool took_something(struct mu_conn *conn)
 {
@@ -81,8 +88,7 @@ static uint32_t look(struct mu_conn *conn, uint32_t now)
     return next;
   const struct mu_ws_route *route = &conn->route->ws;
   if (conn->message_s && now >= conn->message_s) {
-    mui_net_count(net, "messages_unfinished");
-    mu_conn_close(conn, MU_CLOSE_POLICY, "message took too long");
+    say_goodbye(conn, "messages_unfinished", MU_CLOSE_POLICY, "message took too long");
     return conn->limit_s;
   }
   if (conn->message_s && conn->message_s < next)
@@ -90,8 +96,7 @@ static uint32_t look(struct mu_conn *conn, uint32_t now)
   if (route->silent_after_s && conn->state == MUI_CONN_OPEN) {
     uint32_t heard_s = (uint32_t)((conn->heard_ns - net->ws->began_ns) / 1000000000);
     if (heard_s < now && now - heard_s > route->silent_after_s) {
-      mui_net_count(net, "links_silent");
-      mu_conn_close(conn, MU_CLOSE_GOING_AWAY, "silent");
+      say_goodbye(conn, "links_silent", MU_CLOSE_GOING_AWAY, "silent");
       return conn->limit_s;
     }
     if (heard_s + route->silent_after_s + 1 < next)

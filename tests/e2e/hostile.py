@@ -321,11 +321,14 @@ class Target:
             if right or time.monotonic() - settled > 1:
                 break
             time.sleep(0.05)
+        from conftest import SANITIZED
         log = self.server.log[seen:]
         assert right, f"counters moved: {delta}, expected: {expected}\n{log}"
         assert said is None or said in self.server.log, log  # a line of an earlier test may hold this one back
         subjects = {}
         for line in log.splitlines():
+            if SANITIZED and 'callback "' in line:
+                continue  # slow under a sanitizer, and each time another callback
             subject = re.sub(r"\d+|\(.*\)", "", line.split(" ", 1)[1])[:60]
             subjects[subject] = subjects.get(subject, 0) + 1
         assert all(n <= time.monotonic() - began + 1 for n in subjects.values()), subjects
