@@ -211,8 +211,9 @@ int status_read(const struct status_codec *codec, enum status_kind hint, const c
   if ((code == 0 && !both) || code == MU_ESYNTAX || code == MU_ELIMIT)
     return code;
   struct status_reading seen = {0};
+  /* A member of the other form given twice is no news to a documented report, so that one has the last word. */
   if (mu_json_scan(codec->probe, text, len, &seen, NULL) != 0)
-    return code != 0 ? code : MU_ESYNTAX;
+    return hint == STATUS_DOCUMENTED ? code : read_as(codec, STATUS_DOCUMENTED, text, len, reading, error);
   bool is_documented = seen.cpu.kind || seen.memory.kind || !(seen.cpu_info.kind || seen.memory_info.kind);
   enum status_kind kind = is_documented ? STATUS_DOCUMENTED : STATUS_DEPLOYED;
   return kind == hint ? code : read_as(codec, kind, text, len, reading, error);
