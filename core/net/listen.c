@@ -504,8 +504,8 @@ static bool same_place(const struct mui_listener *listener, const struct mui_lis
  * A listener that is bound but does not accept yet; `fresh` are those before it in the list. The socket of an old one at the same
  * place is duplicated.
  */
-static struct mui_listener *prepare(struct mui_net *net, const struct mui_listener *fresh, const struct mui_listen *wanted,
-                                    char *problem, size_t size)
+static struct mui_listener *prepare(struct mui_net *net, const struct mui_listener *fresh,
+                                    const struct mui_listen *wanted, char *problem, size_t size)
 {
   struct mui_listener *listener = listener_new(net, wanted);
   if (!listener) {

@@ -11,7 +11,7 @@
 struct mui_listen {
   const char *address;
   int64_t port;
-  bool reuse_port; /* other processes may listen there, too */
+  bool reuse_port;        /* other processes may listen there, too */
   struct mu_list origins; /* const char *: further Origins that browsers may have */
   struct mu_list plugins; /* const char *: instances served here; empty: all */
   struct {
