@@ -43,6 +43,8 @@ static void check(const void *config_, struct mu_check *check_)
 {
   const struct agent_config *config = config_;
   const struct mui_item *items = config->collectors.items;
+  if (config->collectors.count == 0 && config->uplinks.count == 0)
+    mu_check_error(check_, NULL, "nothing to do: there are neither collectors nor uplinks");
   for (size_t i = 0; i < config->collectors.count; i++) {
     const char *name = items[i].instance ? items[i].instance : items[i].name;
     char path[64];

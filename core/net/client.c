@@ -238,7 +238,7 @@ static void on_resolved(void *context, int error, const struct mui_address *list
     return;
   client->lookup = NULL;
   if (count == 0) {
-    mui_client_down(client, 0, 1006, error == MU_ENOENT ? "the name is not known" : mu_strerror(error));
+    mui_client_down(client, 0, 1006, error == MU_ENOENT ? "name not found" : mu_strerror(error));
     return;
   }
   client->address_count = count < MUI_CLIENT_ADDRESSES ? count : MUI_CLIENT_ADDRESSES;

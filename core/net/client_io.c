@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
 #include <muster/log.h>
 #include "base/utf8.h"
 #include "net/client.h"
@@ -127,6 +130,21 @@ static void keep_close(struct mu_client *client, const unsigned char *data, size
   }
 }
 
+/* The library's words for a failed attempt, as people know the cause. */
+static void explain(struct lws *wsi, const char *said, char *text, size_t size)
+{
+  if (strstr(said, "SSL")) {
+    SSL *ssl = lws_get_ssl(wsi);
+    long verified = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+    snprintf(text, size, "TLS handshake failed: %s",
+             verified != X509_V_OK ? X509_verify_cert_error_string(verified) : "no common ground; is it a TLS server?");
+  } else if (strcmp(said, "Unable to connect") == 0) { /* the system's error is gone by now */
+    snprintf(text, size, "connection refused, or host unreachable");
+  } else {
+    snprintf(text, size, "%s", said[0] ? said : "the connection could not be made");
+  }
+}
+
 static void on_closed(struct mu_client *client)
 {
   char reason[sizeof client->close_reason];
@@ -165,12 +183,13 @@ static int dispatch(struct mu_client *client, struct lws *wsi, enum lws_callback
       return 0;
     client->wsi = wsi;
     unsigned status = lws_http_client_http_response(wsi);
-    char text[160];
+    char said[160], text[160];
+    snprintf(said, sizeof said, "%.*s", in ? (int)strnlen(in, len ? len : 150) : 0, in ? (const char *)in : "");
     if (status >= 300)
       snprintf(text, sizeof text, "the server refused the upgrade with status %u", status);
     else
-      snprintf(text, sizeof text, "%.*s", in ? (int)strnlen(in, len ? len : 150) : 0, in ? (const char *)in : "");
-    mui_client_failed(client, status >= 300 ? (int)status : 0, text[0] ? text : "the connection could not be made");
+      explain(wsi, said, text, sizeof text);
+    mui_client_failed(client, status >= 300 ? (int)status : 0, text);
     return 0;
   }
   case LWS_CALLBACK_CLIENT_CLOSED:

@@ -29,6 +29,10 @@ static void on_library_log(int level, const char *line)
   if (!core)
     return;
   int len = (int)strcspn(line, "\n");
+  if (strncmp(line, "lws_client_handshake: ", 22) == 0) { /* the client's own line says it better */
+    mu_log(core, MU_LOG_DEBUG, "libwebsockets: %.*s", len, line);
+    return;
+  }
   mu_count(mu_counter_get(core, "library_complaints"), 1); /* of some links that it cuts, this is all that it tells */
   mu_log_limited(core, MU_LOG_WARN, level == LLL_ERR ? "library error" : "library", "libwebsockets: %.*s", len, line);
 }

@@ -65,6 +65,18 @@ static bool judge_name(const struct mui_plan *plan, size_t i, struct mui_problem
   return true;
 }
 
+/* Line and option do not tell whose configuration it is where several stand in one line, or a plugin has several instances. */
+static void name_problems(struct mui_problems *problems, size_t first, const char *name)
+{
+  for (size_t i = first; i < problems->count; i++) {
+    char *text;
+    if (asprintf(&text, "%s: %s", name, problems->list[i].text) < 0)
+      continue;
+    free(problems->list[i].text);
+    problems->list[i].text = text;
+  }
+}
+
 /* Reads and checks the options of one loaded plugin. NULL: problems say why. */
 static struct mui_unit *make_unit(struct mui_host *host, const struct mui_entry *entry, struct mui_file *file,
                                   struct mui_problems *problems)
@@ -78,7 +90,7 @@ static struct mui_unit *make_unit(struct mui_host *host, const struct mui_entry 
     return NULL;
   }
   struct mui_unit *unit = mui_unit_new(host, entry, file, component);
-  size_t before = problems->errors;
+  size_t before = problems->errors, first = problems->count;
   if (unit)
     unit->loaded.config =
         mui_options_read(entry->config, entry->place, &component->options, component->config_size, problems);
@@ -89,6 +101,7 @@ static struct mui_unit *make_unit(struct mui_host *host, const struct mui_entry 
   }
   if (problems->errors == before && component->check)
     mui_options_check(component->check, unit->loaded.config, entry->config, entry->place, problems);
+  name_problems(problems, first, unit->name);
   return unit;
 }
 

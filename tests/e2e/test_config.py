@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: ISC
 """Command lines and configurations, right and wrong."""
+import http.server
 import os
 import re
 import socket
 import subprocess
+import threading
 
 import pytest
 
-from conftest import BUILD, ROOT, SECRET, entry, free_port, get, static_plugins
+from conftest import BUILD, ROOT, SECRET, entry, eventually, free_port, get, static_plugins
 
 PLUGINS = ["auth_static", "machines", "server_status", "console", "example"]
 COLLECTORS = ["cpu", "memory", "disk", "network", "system", "example"]
 UPLINK = f'{{ name = "server_status"; config = {{ url = "ws://127.0.0.1:1/ws-report"; server_id = "demo"; secret = "{SECRET}"; }}; }}'
 
+SECOND = UPLINK.replace("config", 'instance = "second"; config').replace("server_id", "serverid")
 
 def run(program, *arguments, env=None, cwd=None, timeout=60):
     return subprocess.run([BUILD / "bin" / program, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
@@ -61,8 +64,8 @@ BROKEN = {
     "a group where a list belongs": ("plugins = (", "plugins = {};\nx = (", None, ["plugins", "expected a list of groups"]),
     "out of range": ("port = 8900", "port = 70000", 2, ["port", "70000 is out of range"]),
     "a number that would wrap": ("port = 8900", "port = 99999999999999999999", 2, ["99999999999999999999", "out of range"]),
-    "a word that is none of those": ('push = "report"', 'push = "reports"', 14, ["push", '"reports" is not one of', 'did you mean "report"']),
-    "missing secret": (f' secret = "{SECRET}";', "", 10, ["secret", "missing|required"]),
+    "a word that is none of those": ('push = "report"', 'push = "reports"', 14, ["server_status: ", "push", '"reports" is not one of', 'did you mean "report"']),
+    "missing secret": (f' secret = "{SECRET}";', "", 10, ["auth_static: ", "secret", "missing|required"]),
     "missing name": ('{ name = "machines"; }', '{ required = true; }', 12, ["name", "missing|required"]),
     "empty secret": (f'secret = "{SECRET}"', 'secret = ""', 10, ["secret", "is empty"]),
     "set twice": ("max_connections = 100;", "max_connections = 100;\n  max_connections = 200;", 6, ["'max_connections' is already set at", ":5"]),
@@ -127,6 +130,7 @@ def test_a_broken_configuration_does_not_start(tmp_path):
     (f'collectors = ( {{ name = "cpu"; intervall = 3.0; }} );\nuplinks = ( {UPLINK} );\n', 1, "interval"),
     (f'collectors = ( {{ name = "cpus"; }} );\nuplinks = ( {UPLINK} );\n', 1, 'did you mean "cpu"'),
     (f'uplinks = (\n {UPLINK.replace("ws://", "http://")} );\n', 2, "ws://"),
+    (f'uplinks = (\n {SECOND} );\n', 2, "error: second: "),
     (f'uplinks = (\n {UPLINK.replace("server_id", "serverid")} );\n', 2, "server_id"),
     ('adaptive = "often";\n', 1, "often"),
     ('\nlisten = ( { port = 1; } );\n', 2, "unknown option 'listen'"),
@@ -294,3 +298,32 @@ def test_plugins_that_do_not_run_are_named_at_the_end(tmp_path):
         some.terminate()
         some.communicate(timeout=20)
     assert some.returncode == 0
+
+
+def test_an_agent_without_work_does_not_start(tmp_path):
+    result = run("muster-agent", "-c", write(tmp_path, 'adaptive = "off";\n', "agent.conf"))
+    assert result.returncode == 78 and "nothing to do" in result.stderr, result.stderr
+
+
+def test_a_link_that_fails_tells_why(tmp_path):
+    """Refused, an unknown name, no TLS, and an HTTP status: each in words that lead to the cause."""
+    class Plain(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plain)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    port = web.server_address[1]
+    urls = [f"ws://127.0.0.1:{free_port()}/", "ws://nowhere.invalid/", f"wss://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/"]
+    links = ", ".join(UPLINK.replace("ws://127.0.0.1:1/ws-report", url).replace("config", f'instance = "link{n}"; config')
+                      for n, url in enumerate(urls))
+    log = tmp_path / "log"
+    with open(log, "wb") as to:
+        agent = subprocess.Popen([BUILD / "bin" / "muster-agent", "-c", write(tmp_path, f"uplinks = ( {links} );\n", "agent.conf")], stderr=to)
+    try:
+        for words in ("link0: .*connection refused", "link1: .*(name not found|temporarily unavailable)", "link2: .*TLS handshake failed: ", "link3: .*HTTP 501"):
+            eventually(lambda: re.search(words, log.read_text()), 20)
+        assert "lws_client_handshake" not in log.read_text()
+    finally:
+        agent.terminate()
+        agent.wait(20)
+        web.shutdown()
