@@ -47,7 +47,8 @@ static void cut(struct mu_conn *conn, const char *counter, const char *why)
 static void say_goodbye(struct mu_conn *conn, const char *counter, unsigned code, const char *why)
 {
   mui_net_count(conn->net, counter);
-  mu_log_limited(conn->net->runtime->core, MU_LOG_INFO, counter, "%s: closed with %u: %s", mu_conn_peer(conn), code, why);
+  mu_log_limited(conn->net->runtime->core, MU_LOG_INFO, counter, "%s: closed with %u: %s", mu_conn_peer(conn), code,
+                 why);
   mu_conn_close(conn, code, why);
 }
 

@@ -529,7 +529,8 @@ static void test_reload_asks_for_restart(void)
   CU_ASSERT_PTR_NULL(strstr(lines, "does not run"));
   CU_ASSERT_EQUAL(apply(WANTS("3") ", { name = \"refuses_config\"; }", NULL, 0), 0);
   before = running("wants_restart");
-  CU_ASSERT_EQUAL(apply(WANTS("4") ", { name = \"refuses_config\"; config = { number = 8; }; }", said, sizeof(said)), MU_ECONF);
+  CU_ASSERT_EQUAL(apply(WANTS("4") ", { name = \"refuses_config\"; config = { number = 8; }; }", said, sizeof(said)),
+                  MU_ECONF);
   CU_ASSERT_PTR_EQUAL(running("wants_restart"), before);
   CU_ASSERT_TRUE(stop_host() >= 0);
   end();
