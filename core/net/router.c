@@ -28,8 +28,8 @@ static void revoke_route(struct mui_resource *resource)
 {
   struct mui_route *route = (struct mui_route *)resource;
   mui_resource_del(resource);
-  for (struct mui_route **at = &route->router->first; *at;
-       at = &(*at)->next) /* NOLINT(clang-analyzer-unix.Malloc): freed ones are not in the list */
+  /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): freed ones are not in the list */
+  for (struct mui_route **at = &route->router->first; *at; at = &(*at)->next)
     if (*at == route) {
       *at = route->next;
       break;

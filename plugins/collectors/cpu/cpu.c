@@ -98,9 +98,11 @@ static void take(struct core *core, const char *columns)
   for (size_t i = 0; i < FIELDS; i++) {
     /* Kernels before 2.6.11 have fewer columns: the missing ones are 0. */
     columns += strspn(columns, " ");
-    now[i] = isdigit((unsigned char)*columns) ? strtoull(columns, &end, 10) : 0;
-    if (isdigit((unsigned char)*columns))
+    now[i] = 0;
+    if (isdigit((unsigned char)*columns)) {
+      now[i] = strtoull(columns, &end, 10);
       columns = end;
+    }
     moved[i] = core->read && now[i] > core->field[i] ? now[i] - core->field[i] : 0;
     /* Two columns of a hostile tree can overflow the sum. */
     total = total > UINT64_MAX - moved[i] ? UINT64_MAX : total + moved[i];

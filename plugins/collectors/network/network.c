@@ -147,8 +147,8 @@ static void take(struct network *network, const char *line, size_t len, size_t p
   if (!was || strcmp(was->name, new.name) != 0) {
     was = NULL;
     for (size_t i = 0; i < network->before.count && !was; i++)
-      if (strcmp(network->before.list[i].name, new.name) ==
-          0) /* NOLINT(clang-analyzer-core.NonNullParamChecker): a list with items is there */
+      /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a list with items is there */
+      if (strcmp(network->before.list[i].name, new.name) == 0)
         was = &network->before.list[i];
   }
   if (!was)
