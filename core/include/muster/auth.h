@@ -29,6 +29,11 @@ struct mu_principal {
   enum mu_role role;
   /** MU_ROLE_MACHINE: the user who owns the machine; "" is the operator. Otherwise equal to `id`. */
   const char *owner;
+  /**
+   * Which of the user's keys proved it: opaque, no secret, and the same after a restart, so that a signed token can name it. "": none
+   * in particular, or the provider does not tell.
+   */
+  const char *credential;
 };
 
 /** A copy with one reference; NULL when memory is out. */
@@ -43,6 +48,11 @@ enum mu_credential_kind {
   MU_CREDENTIAL_API_KEY = 2,  /**< secret only */
   MU_CREDENTIAL_PASSWORD = 4, /**< id is the user's name */
   MU_CREDENTIAL_TOKEN = 8,    /**< secret is a signed token */
+  /**
+   * Somebody whom `provider` has granted before: id is the user, secret is mu_principal.credential. Asked is whether that still
+   * holds. Only that provider is asked; MU_AUTH_UNAVAILABLE when it cannot tell now.
+   */
+  MU_CREDENTIAL_KNOWN = 16,
 };
 
 /** What somebody brought; borrowed for the call. Growth-only. */
@@ -53,6 +63,8 @@ struct mu_credential {
   struct mu_str secret;
   /** Text form of the peer's address. */
   const char *peer;
+  /** MU_CREDENTIAL_KNOWN: the provider's instance name. Otherwise NULL, or the only provider to ask. */
+  const char *provider;
 };
 
 enum mu_verdict {
@@ -97,8 +109,8 @@ struct mu_auth {
 MU_API int mu_auth_check(mu_instance *in, const struct mu_credential *credential, mu_auth_done done, void *context);
 
 /**
- * Event `auth.revoked`: the core closes all connections of the principal. Payload: struct mu_principal.
- * Providers emit it when an entry, a key or a secret is taken back or changed.
+ * Event `auth.revoked`: the core closes all connections of the principal, or, where `credential` is not empty, those that this
+ * credential opened. Payload: struct mu_principal. Providers emit it when an entry, a key or a secret is taken back or changed.
  */
 #define MU_EVENT_AUTH_REVOKED "auth.revoked"
 

@@ -36,6 +36,8 @@ struct mu_client_options {
   size_t max_queue;
   /** Longest message accepted (0: 64 KiB). */
   size_t max_message;
+  /** For protocols that must say who they are first: nothing waits for a link, and what a broken one had not sent is dropped. */
+  bool no_queue;
 };
 
 /** Growth-only. All may be NULL. */
@@ -52,10 +54,15 @@ MU_API mu_client *mu_client_new(mu_instance *in, const struct mu_client_options 
                                 const struct mu_client_events *events, void *self);
 MU_API void mu_client_start(mu_client *client);
 MU_API bool mu_client_connected(const mu_client *client);
-/** Sends or queues a text message. 0, or MU_ELIMIT when an older one was dropped for it. Takes its own reference. */
+/**
+ * Sends or queues a text message. 0, or MU_ELIMIT when an older one was dropped for it (with `no_queue`: refused, too many wait), or
+ * MU_ECLOSED with `no_queue` and no link. Takes its own reference.
+ */
 MU_API int mu_client_send(mu_client *client, mu_text *text);
 /** Messages dropped so far because the queue was full. */
 MU_API uint64_t mu_client_dropped(const mu_client *client);
+/** Ends the link with a code and makes a new one after `after_ms`, whatever the schedule says. `closed` follows. */
+MU_API void mu_client_again(mu_client *client, unsigned code, const char *reason, uint64_t after_ms);
 /** Closes with a code, does not come back. `closed` follows with retry_ms 0. */
 MU_API void mu_client_close(mu_client *client, unsigned code, const char *reason);
 /** NULL is allowed. */

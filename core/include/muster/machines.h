@@ -44,7 +44,7 @@ struct mu_machine {
   bool configured;
   /** Shown where nobody logged in. */
   bool is_public;
-  /** A report came and is not older than it said it would stay valid. */
+  /** Linked, or a report came and is not older than it said it would stay valid. */
   bool online;
   /** Unix ms of the first and the newest report by the server's clock; 0: never. */
   int64_t first_report_ms;
@@ -58,6 +58,15 @@ struct mu_machine {
   mu_text *text;
   /** What the configuration sets: enum mu_machine_fixed values, or-ed. What the machine says of itself does not change these. */
   unsigned fixed;
+  /** For people: the owner's name as its provider gave it; empty when unknown. */
+  const char *owner_name;
+  /** A connection of the machine is open: see link(). */
+  bool linked;
+  /** Unix ms: when the newest link began (0: never), and the last sign of life of any kind (0: never). */
+  int64_t linked_ms;
+  int64_t seen_ms;
+  /** What it told of itself once, a JSON object as its protocol documents it. NULL: nothing. */
+  mu_text *facts;
 };
 
 /** How a machine is known by configuration. Strings NULL or empty: not set. Growth-only. */
@@ -79,7 +88,7 @@ struct mu_machine_report {
   const mu_form *form;
   /** Kept: the service takes its own reference. */
   mu_text *text;
-  /** Offline when no other report came for this long. */
+  /** Offline when no other report came for this long, unless linked. 0: the link alone says that it is online. */
   uint64_t valid_ms;
   /** What the machine says of itself; empty: nothing new. */
   struct mu_str name;
@@ -87,6 +96,20 @@ struct mu_machine_report {
   struct mu_str country;
   struct mu_str location;
   struct mu_str ip;
+};
+
+/** What a machine tells of itself, apart from its figures. Growth-only. */
+struct mu_machine_facts {
+  size_t size;
+  /** A JSON object, kept: the service takes its own reference. NULL: as before. */
+  mu_text *facts;
+  /** Empty: nothing new. */
+  struct mu_str name;
+  struct mu_str group;
+  struct mu_str country;
+  struct mu_str location;
+  struct mu_str ip;
+  struct mu_str owner_name;
 };
 
 /** Growth-only. */
@@ -111,7 +134,10 @@ struct mu_machines {
    */
   int (*declare)(void *self, mu_instance *in, const struct mu_machine_entry *entry);
   void (*withdraw)(void *self, mu_instance *in, const char *provider, const char *owner, const char *id);
-  /** The machine of this key; made if `make` (only by plugins that have authenticated it). NULL: none, or the owner has too many. */
+  /**
+   * The machine of this key; made if `make` (only by plugins that have authenticated it). NULL: none, the owner has too many, or it was
+   * removed (see removed()).
+   */
   const struct mu_machine *(*find)(void *self, const char *provider, const char *owner, const char *id, bool make);
   const struct mu_machine *(*by_handle)(void *self, uint64_t handle);
   /** Takes a report, keeps the text, tells the listeners. 0, MU_ENOMEM, or MU_ENOENT: forgotten meanwhile, find it again. */
@@ -138,14 +164,35 @@ struct mu_machines {
   mu_text *(*text)(void *self, const struct mu_machine *machine, const mu_form *form);
   /** The canonical form; made at most once per report. Borrowed, read-only. NULL as above. */
   struct json_object *(*metrics)(void *self, const struct mu_machine *machine);
+
+  /**
+   * A connection of the machine opened, or closed: counted, so each `true` needs its `false`. While one is open the machine is online
+   * and is never forgotten; when the last one closes it is offline unless a report is still valid. Events machine.online and
+   * machine.offline. 0, MU_ENOMEM, MU_ENOENT: forgotten or removed meanwhile.
+   */
+  int (*link)(void *self, const struct mu_machine *machine, bool open);
+  /** A sign of life without a report: event machine.seen. 0 or MU_ENOENT. */
+  int (*seen)(void *self, const struct mu_machine *machine);
+  /** What it tells of itself: event machine.info if anything changed. 0, MU_ENOMEM, MU_ENOENT. */
+  int (*describe)(void *self, const struct mu_machine *machine, const struct mu_machine_facts *facts);
+  /**
+   * The machine was taken away on purpose: event machine.deleted, and for 24 h find() makes none of this key, so that no late message
+   * brings it back. Works for keys that are not known now, too. The newest 10 000 are remembered. 0 or MU_ENOMEM.
+   */
+  int (*remove)(void *self, const char *provider, const char *owner, const char *id);
+  /** Whether it was removed so, and why find() gives none. */
+  bool (*removed)(void *self, const char *provider, const char *owner, const char *id);
+  /** It may come again: takes back what remove() remembers. */
+  void (*restore)(void *self, const char *provider, const char *owner, const char *id);
 };
 #define MU_SERVICE_MACHINES "machines/1"
 
 /** Events; the payload of each is a struct mu_machine. */
-#define MU_EVENT_MACHINE_ONLINE "machine.online"   /**< the first report after silence; machine.report follows */
+#define MU_EVENT_MACHINE_ONLINE "machine.online"   /**< linked, or the first report after silence (machine.report follows) */
+#define MU_EVENT_MACHINE_SEEN "machine.seen"       /**< a sign of life without a report */
 #define MU_EVENT_MACHINE_REPORT "machine.report"   /**< each report */
-#define MU_EVENT_MACHINE_INFO "machine.info"       /**< name, group, … or visibility changed, or it was declared */
-#define MU_EVENT_MACHINE_OFFLINE "machine.offline" /**< the newest report is no longer valid */
-#define MU_EVENT_MACHINE_DELETED "machine.deleted" /**< forgotten; last use of the payload */
+#define MU_EVENT_MACHINE_INFO "machine.info"       /**< name, group, … facts or visibility changed, or it was declared */
+#define MU_EVENT_MACHINE_OFFLINE "machine.offline" /**< the last link closed, or the newest report is no longer valid */
+#define MU_EVENT_MACHINE_DELETED "machine.deleted" /**< forgotten or removed; last use of the payload */
 
 #endif

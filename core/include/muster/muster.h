@@ -6,12 +6,14 @@
 #ifndef MUSTER_MUSTER_H
 #define MUSTER_MUSTER_H
 
+#include <muster/agent.h>
 #include <muster/auth.h>
 #include <muster/base.h>
 #include <muster/bus.h>
 #include <muster/client.h>
 #include <muster/conf.h>
 #include <muster/conn.h>
+#include <muster/fetch.h>
 #include <muster/group.h>
 #include <muster/http.h>
 #include <muster/json.h>
@@ -20,6 +22,7 @@
 #include <muster/machines.h>
 #include <muster/plugin.h>
 #include <muster/sample.h>
+#include <muster/session.h>
 #include <muster/token.h>
 #include <muster/uplink.h>
 
