@@ -17,6 +17,8 @@
 
 #include "bus/internal.h"
 
+#define PROVIDER_END (offsetof(struct mu_credential, provider) + sizeof(const char *))
+
 struct check {
   struct mui_resource resource; /* first; of who asked */
   mu_instance *in;
@@ -28,7 +30,7 @@ struct check {
   bool gone;              /* who asked stopped meanwhile */
   struct mu_credential credential;
   size_t secret_len;
-  char texts[]; /* id, secret, peer */
+  char texts[]; /* id, secret, peer, provider */
 };
 
 struct mui_ask {
@@ -72,6 +74,7 @@ static int denied_text(const void *payload, struct mu_buf *out)
   const char *kind = denied->kind == MU_CREDENTIAL_SERVER     ? "server"
                      : denied->kind == MU_CREDENTIAL_API_KEY  ? "api_key"
                      : denied->kind == MU_CREDENTIAL_PASSWORD ? "password"
+                     : denied->kind == MU_CREDENTIAL_KNOWN    ? "known"
                                                               : "token";
   mu_buf_printf(out, "{\"kind\":\"%s\",\"verdict\":\"%s\",\"id\":", kind,
                 denied->verdict == MU_AUTH_UNKNOWN ? "unknown" : "refused");
@@ -241,12 +244,14 @@ static void ask_revoke(struct mui_resource *resource)
   finish_plain(check, MU_AUTH_UNAVAILABLE, "the provider stopped", MU_AUTH_UNAVAILABLE);
 }
 
-static const struct mu_auth *usable(const struct mui_provider *provider, enum mu_credential_kind kind)
+static const struct mu_auth *usable(const struct mui_provider *provider, const struct mu_credential *credential)
 {
   const struct mu_auth *auth = provider->api;
   if (auth->size < offsetof(struct mu_auth, judge) + sizeof(auth->judge) || !auth->judge)
     return NULL;
-  return auth->kinds & (unsigned)kind ? auth : NULL;
+  if (credential->provider && strcmp(credential->provider, provider->in->name) != 0)
+    return NULL;
+  return auth->kinds & (unsigned)credential->kind ? auth : NULL;
 }
 
 static struct mui_ask *ask_new(struct mui_bus *bus, struct check *check, mu_instance *provider)
@@ -297,7 +302,7 @@ static bool ask_next(struct check *check)
     struct mui_provider *provider;
     const struct mu_auth *auth = NULL;
     while (!auth && (provider = mui_provider_after(bus, MU_SERVICE_AUTH, &check->place)))
-      auth = usable(provider, check->credential.kind);
+      auth = usable(provider, &check->credential);
     if (!auth) {
       finish_plain(check, MU_AUTH_REFUSED, "no provider knows it", MU_AUTH_UNKNOWN);
       return true;
@@ -346,9 +351,12 @@ int mu_auth_check(mu_instance *in, const struct mu_credential *credential, mu_au
     return 0;
   }
   const char *peer = credential->peer ? credential->peer : "";
+  const char *provider = credential->size >= PROVIDER_END ? credential->provider : NULL;
+  if (credential->kind == MU_CREDENTIAL_KNOWN && !provider)
+    provider = ""; /* whose user? nobody's */
   struct mu_str id = credential->id, secret = credential->secret;
-  size_t peer_size = strlen(peer) + 1;
-  struct check *check = calloc(1, sizeof(*check) + id.len + secret.len + peer_size);
+  size_t peer_size = strlen(peer) + 1, provider_size = provider ? strlen(provider) + 1 : 0;
+  struct check *check = calloc(1, sizeof(*check) + id.len + secret.len + peer_size + provider_size);
   if (!check) {
     unavailable.reason = "out of memory";
     tell(in, done, context, &unavailable);
@@ -365,6 +373,8 @@ int mu_auth_check(mu_instance *in, const struct mu_credential *credential, mu_au
   check->credential.secret = (struct mu_str){at, secret.len};
   at = put(at, secret);
   check->credential.peer = memcpy(at, peer, peer_size);
+  if (provider)
+    check->credential.provider = memcpy(at + peer_size, provider, provider_size);
   mui_resource_add(in, &check->resource, check_revoke);
   return ask_next(check) ? 0 : MU_PENDING;
 }

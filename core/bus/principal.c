@@ -13,6 +13,8 @@ struct counted {
   char texts[];
 };
 
+#define CREDENTIAL_END (offsetof(struct mu_principal, credential) + sizeof(const char *))
+
 static struct counted *counted_of(const struct mu_principal *principal)
 {
   return (struct counted *)(void *)((char *)(uintptr_t)principal - offsetof(struct counted, principal));
@@ -36,9 +38,11 @@ const struct mu_principal *mu_principal_new(const struct mu_principal *values)
 {
   const char *provider = or_empty(values->provider), *id = or_empty(values->id), *name = or_empty(values->name);
   const char *owner = values->role == MU_ROLE_MACHINE ? or_empty(values->owner) : id;
+  const char *credential = values->size >= CREDENTIAL_END ? or_empty(values->credential) : "";
   if (!*provider || !*id)
     return NULL;
-  struct counted *counted = malloc(sizeof(*counted) + strlen(provider) + strlen(id) + strlen(name) + strlen(owner) + 4);
+  size_t texts = strlen(provider) + strlen(id) + strlen(name) + strlen(owner) + strlen(credential) + 5;
+  struct counted *counted = malloc(sizeof(*counted) + texts);
   if (!counted)
     return NULL;
   atomic_init(&counted->refs, 1);
@@ -48,6 +52,7 @@ const struct mu_principal *mu_principal_new(const struct mu_principal *values)
   counted->principal.id = put(&at, id);
   counted->principal.name = put(&at, name);
   counted->principal.owner = put(&at, owner);
+  counted->principal.credential = put(&at, credential);
   return &counted->principal;
 }
 
@@ -92,6 +97,8 @@ static int text(const void *payload, struct mu_buf *out)
   mu_buf_printf(out, ",\"role\":\"%s\",\"owner\":",
                 (unsigned)principal->role < MU_COUNT(roles) ? roles[principal->role] : "none");
   mu_buf_json_string(out, mu_str(principal->owner));
+  mu_buf_adds(out, ",\"credential\":");
+  mu_buf_json_string(out, mu_str(principal->credential));
   mu_buf_adds(out, "}");
   return out->failed ? MU_ENOMEM : 0;
 }

@@ -126,6 +126,13 @@ static bool get_text(jwt_t *jwt, const char *name, char *to, size_t room)
   return true;
 }
 
+/* One that may be missing: then `to` stays empty. */
+static bool get_optional(jwt_t *jwt, const char *name, char *to, size_t room)
+{
+  errno = 0;
+  return get_text(jwt, name, to, room) || (!jwt_get_grant(jwt, name) && errno == ENOENT);
+}
+
 static bool claim_is(jwt_t *jwt, const char *name, const char *expected)
 {
   const char *text = jwt_get_grant(jwt, name);
@@ -157,6 +164,10 @@ static int check_claims(const mu_token_key *key, jwt_t *jwt, int64_t now_s, stru
       !get_text(jwt, "jti", claims->id, sizeof claims->id) ||
       !get_text(jwt, "scope", claims->scope, sizeof claims->scope) || !get_time(jwt, "iat", &claims->issued) ||
       !get_time(jwt, "nbf", &claims->not_before) || !get_time(jwt, "exp", &claims->expires))
+    return MU_EREFUSED;
+  if (!get_optional(jwt, "provider", claims->provider, sizeof claims->provider) ||
+      !get_optional(jwt, "credential", claims->credential, sizeof claims->credential) ||
+      !get_optional(jwt, "machine", claims->machine, sizeof claims->machine))
     return MU_EREFUSED;
   if (claims->issued > now_s || claims->not_before > now_s)
     return MU_EREFUSED;
@@ -206,10 +217,13 @@ static bool random_id(char *id, size_t room)
   return true;
 }
 
-mu_text *mu_token_sign(const mu_token_key *key, struct mu_claims *claims)
+static bool add_optional(jwt_t *jwt, const char *name, const char *text, size_t room)
 {
-  if (!key || !claims || claims->size < CLAIMS_MIN)
-    return NULL;
+  return !text[0] || (text_ready(text, room) && jwt_add_grant(jwt, name, text) == 0);
+}
+
+static mu_text *sign(const mu_token_key *key, struct mu_claims *claims)
+{
   if (!claims->id[0] && !random_id(claims->id, sizeof claims->id))
     return NULL;
   if (!text_ready(claims->subject, sizeof claims->subject) || !text_ready(claims->scope, sizeof claims->scope) ||
@@ -224,6 +238,9 @@ mu_text *mu_token_sign(const mu_token_key *key, struct mu_claims *claims)
       jwt_add_grant(jwt, "sub", claims->subject) == 0 && jwt_add_grant(jwt, "jti", claims->id) == 0 &&
       jwt_add_grant(jwt, "scope", claims->scope) == 0 && jwt_add_grant_int(jwt, "iat", claims->issued) == 0 &&
       jwt_add_grant_int(jwt, "nbf", claims->not_before) == 0 && jwt_add_grant_int(jwt, "exp", claims->expires) == 0 &&
+      add_optional(jwt, "provider", claims->provider, sizeof claims->provider) &&
+      add_optional(jwt, "credential", claims->credential, sizeof claims->credential) &&
+      add_optional(jwt, "machine", claims->machine, sizeof claims->machine) &&
       jwt_set_alg(jwt, JWT_ALG_HS256, key->secret, key->secret_len) == 0) {
     char *encoded = jwt_encode_str(jwt);
     struct mu_str text = mu_str(encoded);
@@ -235,5 +252,17 @@ mu_text *mu_token_sign(const mu_token_key *key, struct mu_claims *claims)
     free(encoded);
   }
   jwt_free(jwt);
+  return token;
+}
+
+mu_text *mu_token_sign(const mu_token_key *key, struct mu_claims *given)
+{
+  if (!key || !given || given->size < CLAIMS_MIN)
+    return NULL;
+  struct mu_claims own = {0}; /* members that an older caller does not state are empty */
+  memcpy(&own, given, given->size < sizeof own ? given->size : sizeof own);
+  mu_text *token = sign(key, &own);
+  if (token)
+    memcpy(given->id, own.id, sizeof own.id);
   return token;
 }

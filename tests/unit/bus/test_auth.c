@@ -185,6 +185,46 @@ static void test_sync(void)
   teardown(&frame);
 }
 
+/* Who was granted before is asked for at that provider and nowhere else. */
+static void test_known(void)
+{
+  struct frame frame;
+  setup(&frame);
+  struct provider *p = frame.providers;
+  for (unsigned i = 0; i < 3; i++) {
+    p[i].api.kinds |= MU_CREDENTIAL_KNOWN;
+    p[i].verdict = MU_AUTH_GRANTED;
+  }
+  char name[] = "b";
+  struct mu_credential credential = {.size = sizeof(credential),
+                                     .kind = MU_CREDENTIAL_KNOWN,
+                                     .id = MU_STR("user"),
+                                     .secret = MU_STR("key 1"),
+                                     .provider = name};
+  p[1].later = true;
+  CU_ASSERT_EQUAL(mu_auth_check(frame.asker, &credential, on_answer, &frame), MU_PENDING);
+  name[0] = 'c'; /* it was borrowed */
+  p[1].verdict = MU_AUTH_UNKNOWN;
+  answer_later(&p[1]);
+  CU_ASSERT_TRUE(frame.answers == 1 && frame.verdict == MU_AUTH_REFUSED);
+  CU_ASSERT_STRING_EQUAL(p[1].seen, "user/key 1/");
+  CU_ASSERT_TRUE(p[0].asked == 0 && p[1].asked == 1 && p[2].asked == 0);
+  credential.provider = "c";
+  CU_ASSERT_EQUAL(mu_auth_check(frame.asker, &credential, on_answer, &frame), 0);
+  CU_ASSERT_STRING_EQUAL(frame.who, "c:user");
+  static const char *const nobody[] = {"d", "", NULL};
+  for (unsigned i = 0; i < 3; i++) {
+    credential.provider = nobody[i];
+    CU_ASSERT_EQUAL(mu_auth_check(frame.asker, &credential, on_answer, &frame), 0);
+    CU_ASSERT_EQUAL(frame.verdict, MU_AUTH_REFUSED);
+  }
+  CU_ASSERT_TRUE(p[0].asked == 0 && p[1].asked == 1 && p[2].asked == 1);
+  credential.kind = MU_CREDENTIAL_SERVER; /* other kinds go to everybody */
+  CU_ASSERT_EQUAL(mu_auth_check(frame.asker, &credential, on_answer, &frame), 0);
+  CU_ASSERT_STRING_EQUAL(frame.who, "a:user");
+  teardown(&frame);
+}
+
 static void test_async(void)
 {
   struct frame frame;
@@ -354,6 +394,7 @@ static void test_many_unknown(void)
 
 static const struct unit_test tests[] = {
     {"in turn", test_sync},
+    {"somebody who is known", test_known},
     {"answers later", test_async},
     {"the provider stops", test_provider_stops},
     {"the asker stops", test_asker_stops},

@@ -526,6 +526,39 @@ static void test_revoked_principal(void)
   end(seen);
 }
 
+/* One of two keys is taken back: only what it opened is closed. Then the user. */
+static void test_revoked_credential(void)
+{
+  struct seen *seen = begin();
+  const struct mu_principal *keys[2];
+  struct peer *peers[2];
+  for (int i = 0; i < 2; i++) {
+    struct mu_principal values = {.size = sizeof values, .provider = "auth", .id = "eve", .role = MU_ROLE_USER};
+    values.credential = i ? "two" : "one";
+    seen->principal = keys[i] = mu_principal_new(&values);
+    CU_ASSERT_STRING_EQUAL(keys[i]->credential, i ? "two" : "one");
+    peers[i] = peer_open(&seen->server, "/ws");
+  }
+  seen->principal = NULL;
+  CU_ASSERT(mu_principal_equal(keys[0], keys[1]));
+  mu_event_type *type = mu_event_declare(seen->server.other, MU_EVENT_AUTH_REVOKED, mu_principal_event_ops());
+  mu_event_emit(type, keys[0]);
+  CU_ASSERT_EQUAL(peer_expect_close(&seen->server, peers[0]), 4010);
+  peer_text(&seen->server, peers[1], "still here");
+  CU_ASSERT(peer_expect_text(&seen->server, peers[1], "still here"));
+  struct mu_principal everything = *keys[1];
+  everything.credential = "";
+  const struct mu_principal *all = mu_principal_new(&everything);
+  mu_event_emit(type, all);
+  CU_ASSERT_EQUAL(peer_expect_close(&seen->server, peers[1]), 4010);
+  mu_principal_unref(all);
+  for (int i = 0; i < 2; i++) {
+    mu_principal_unref(keys[i]);
+    peer_free(peers[i]);
+  }
+  end(seen);
+}
+
 static void test_limits(void)
 {
   struct seen *seen = begin();
@@ -650,6 +683,7 @@ static const struct unit_test tests[] = {
     {"slow readers", test_slow_readers},
     {"instance stops", test_instance_stops},
     {"revoked principal", test_revoked_principal},
+    {"one of the keys is revoked", test_revoked_credential},
     {"limits and proxies", test_limits},
     {"clients behind proxies", test_forwarded},
     {"10 000 echoes", test_many_echoes},

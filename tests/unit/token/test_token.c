@@ -127,6 +127,45 @@ static void test_round(void)
   mu_token_key_free(key);
 }
 
+/* Provider, credential and machine: as given, empty when missing, and never of another type. */
+static void test_optional(void)
+{
+  mu_token_key *key = key_new();
+  struct mu_claims made = claims_of("user-1");
+  strcpy(made.provider, "auth_static");
+  memset(made.machine, 'm', sizeof made.machine - 1);
+  mu_text *token = mu_token_sign(key, &made);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(token);
+  struct mu_claims found = {.size = sizeof found};
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(token), NOW, &found), 0);
+  CU_ASSERT_STRING_EQUAL(found.provider, "auth_static");
+  CU_ASSERT_STRING_EQUAL(found.credential, "");
+  CU_ASSERT_STRING_EQUAL(found.machine, made.machine);
+  /* A caller that was compiled before they existed neither gives nor gets them. */
+  struct mu_claims old = made;
+  old.size = offsetof(struct mu_claims, provider);
+  mu_text *plain = mu_token_sign(key, &old);
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(plain), NOW, &found), 0);
+  CU_ASSERT_STRING_EQUAL(found.provider, "");
+  struct mu_claims small = {.size = offsetof(struct mu_claims, provider)};
+  strcpy(small.provider, "untouched");
+  CU_ASSERT_EQUAL(mu_token_check(key, mu_text_str(token), NOW, &small), 0);
+  CU_ASSERT_STRING_EQUAL(small.provider, "untouched");
+  mu_text_unref(plain);
+  mu_text_unref(token);
+  memset(made.provider, 'p', sizeof made.provider); /* without an end */
+  CU_ASSERT_PTR_NULL(mu_token_sign(key, &made));
+  mu_token_key_free(key);
+  static const char *const names[] = {"provider", "credential", "machine"};
+  static const char *const wrong[] = {"1", "true", "null", "\"\"", "[]", "{}", "1.5"};
+  for (size_t i = 0; i < MU_COUNT(names); i++)
+    for (size_t w = 0; w < MU_COUNT(wrong); w++) {
+      char body[4096];
+      snprintf(body, sizeof body, "{\"%s\":%s,%s", names[i], wrong[w], body_with(NULL, "") + 1);
+      CU_ASSERT_EQUAL(check_forged(HEADER, body, SECRET, EVP_sha256()), MU_EREFUSED);
+    }
+}
+
 static void test_forms(void)
 {
   /* What other libraries sign: another order in the header, further members, text beyond ASCII. */
@@ -333,6 +372,7 @@ static void test_sign_refuses(void)
 
 static const struct unit_test tests[] = {
     {"signed and taken back, to the second", test_round},
+    {"claims that may be missing", test_optional},
     {"other libraries' tokens", test_forms},
     {"keys: short, empty, rotated", test_keys},
     {"none, other algorithms, other keys, kid", test_algorithms},
