@@ -2,9 +2,11 @@
 /*
  * The plugin to copy. It has two components:
  *   - a collector, loaded by muster-agent: how many files the machine has open;
- *   - a server component, loaded by musterd: says in the log when machines come and go.
+ *   - a server component, loaded by musterd: says in the log when machines come and go, and takes a message type of its
+ *     own on the connections of the session protocol: {"type":"note","text":…}.
  * Read top to bottom: each part says what the host does with it. docs: CONTRIBUTING.md.
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -80,6 +82,7 @@ static const struct mu_collector_ops collector_ops = {
 struct listener {
   mu_instance *in;
   mu_counter *changes;
+  struct mu_service session; /* api NULL: the session plugin is not loaded */
 };
 
 /* On the loop thread: never block here. The payload is borrowed. */
@@ -89,6 +92,47 @@ static void on_machine(void *self, const struct mu_event *event)
   const struct mu_machine *machine = event->payload;
   mu_count(listener->changes, 1);
   mu_log(listener->in, MU_LOG_INFO, "%s: %s", machine->id, machine->online ? "online" : "offline");
+}
+
+/* What a note consists of. The protocol scans each message once, against this table, and refuses what breaks it. */
+struct note {
+  struct mu_json_value text;
+};
+static const struct mu_field note_fields[] = {
+    {.path = "text",
+     .type = MU_FIELD_STRING,
+     .flags = MU_FIELD_REQUIRED,
+     .max = 200,
+     .offset = offsetof(struct note, text)},
+};
+
+/* A note from an agent: say it in the log, and give it back to the machine. Everything is borrowed for the call. */
+static int on_note(void *self, const struct mu_session_peer *peer, const struct mu_session_message *message)
+{
+  struct listener *listener = self;
+  const struct mu_session *session = listener->session.api;
+  const struct note *note = message->fields;
+  mu_log_limited(listener->in, MU_LOG_INFO, "note", "%s: note %.*s", peer->machine->id, (int)note->text.len,
+                 note->text.at);
+  return session->send(listener->session.self, peer->machine, (struct mu_str){note->text.at, note->text.len});
+}
+
+/* Services of others are there from start on, if this component lists them in `needs` or `wants`. */
+static int listener_start(void *self)
+{
+  struct listener *listener = self;
+  if (mu_service_get(listener->in, MU_SERVICE_SESSION, &listener->session) != 0)
+    return 0; /* wanted, not needed */
+  const struct mu_session *session = listener->session.api;
+  const struct mu_session_handler handler = {.size = sizeof handler,
+                                             .type = "note",
+                                             .scopes = MU_SESSION_AGENT,
+                                             .fields = note_fields,
+                                             .field_count = MU_COUNT(note_fields),
+                                             .field_size = sizeof(struct mu_field),
+                                             .fields_size = sizeof(struct note),
+                                             .message = on_note};
+  return session->handle(listener->session.self, listener->in, &handler, listener);
 }
 
 static int listener_init(mu_instance *in, const void *config, void **self)
@@ -115,6 +159,8 @@ static void listener_fini(void *self)
   free(self);
 }
 
+static const char *const listener_wants[] = {MU_SERVICE_SESSION, NULL};
+
 /* ---- what the host sees --------------------------------------------------------------------- */
 
 static const struct mu_component components[] = {
@@ -125,7 +171,12 @@ static const struct mu_component components[] = {
      .init = collector_init,
      .fini = collector_fini,
      .ops = &collector_ops},
-    {.size = sizeof(struct mu_component), .kind = MU_SERVER, .init = listener_init, .fini = listener_fini},
+    {.size = sizeof(struct mu_component),
+     .kind = MU_SERVER,
+     .wants = listener_wants,
+     .init = listener_init,
+     .start = listener_start,
+     .fini = listener_fini},
 };
 
 MU_PLUGIN(.name = "example", .version = "0.1.0", .summary = "open files; comings and goings", .licence = "ISC",
