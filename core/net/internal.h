@@ -143,8 +143,10 @@ void mui_session_free(struct mui_session *session);
 /* The vhost of a certificate, made once and kept for life. NULL: `problem` says why. */
 struct lws_vhost *mui_tls_vhost(struct mui_net *net, const char *certificate, const char *key, char *problem,
                                 size_t problem_size);
-/* Key and certificate can be read, belong together and are valid now. */
-MUI_API bool mui_tls_check(const char *certificate, const char *key, char *problem, size_t problem_size);
+/* Key and certificate can be read, belong together and are valid now. *exposed (may be NULL): others can read or write the key. */
+MUI_API bool mui_tls_check(const char *certificate, const char *key, bool *exposed, char *problem, size_t problem_size);
+/* The library made the SSL_CTX of a listening vhost: sets it up. */
+void mui_tls_context(struct lws *wsi, void *ssl_ctx);
 void mui_tls_fini(struct mui_net *net);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */

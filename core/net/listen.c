@@ -168,9 +168,13 @@ void mui_listen_check(const void *config, struct mu_check *check)
                      origins[i]);
   }
   char problem[512];
-  if (wanted->tls.certificate && wanted->tls.key &&
-      !mui_tls_check(wanted->tls.certificate, wanted->tls.key, problem, sizeof problem))
+  bool exposed = false;
+  if (!wanted->tls.certificate || !wanted->tls.key)
+    return;
+  if (!mui_tls_check(wanted->tls.certificate, wanted->tls.key, &exposed, problem, sizeof problem))
     mu_check_error(check, "tls", "%s", problem);
+  if (exposed)
+    mu_check_warn(check, "tls.key", "%s can be read or written by everybody: chmod 600", wanted->tls.key);
 }
 
 /* ---- sessions -------------------------------------------------------------------------------- */

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include <openssl/ssl.h>
-
 #include <muster/log.h>
 #include "loop/loop.h"
 #include "net/internal.h"
@@ -83,9 +81,7 @@ static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *us
   case LWS_CALLBACK_RAW_WRITEABLE:
     return -1;
   case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
-    SSL_CTX_set_mode(user, SSL_MODE_RELEASE_BUFFERS); /* or each idle connection keeps 34 KB */
-    /* The library would choose among all vhosts by the name that the client asks for: a listener has its own certificate. */
-    SSL_CTX_set_tlsext_servername_callback((SSL_CTX *)user, NULL);
+    mui_tls_context(wsi, user);
     return 0;
   default:
     return 0;

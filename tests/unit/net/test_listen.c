@@ -49,7 +49,7 @@ static void test_pairs(void)
   make_pair(in_folder("b.crt"), in_folder("b.key"), -100, 1000);
   make_pair(in_folder("old.crt"), in_folder("old.key"), -1000, -100);
   make_pair(in_folder("new.crt"), in_folder("new.key"), 1000, 2000);
-  CU_ASSERT(mui_tls_check(in_folder("a.crt"), in_folder("a.key"), problem, sizeof problem));
+  CU_ASSERT(mui_tls_check(in_folder("a.crt"), in_folder("a.key"), NULL, problem, sizeof problem));
   static const struct {
     const char *certificate, *key, *why;
   } cases[] = {
@@ -59,7 +59,8 @@ static void test_pairs(void)
       {"a.crt", "none.key", "No such file"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    CU_ASSERT_FALSE(mui_tls_check(in_folder(cases[i].certificate), in_folder(cases[i].key), problem, sizeof problem));
+    CU_ASSERT_FALSE(
+        mui_tls_check(in_folder(cases[i].certificate), in_folder(cases[i].key), NULL, problem, sizeof problem));
     CU_ASSERT_PTR_NOT_NULL(strstr(problem, cases[i].why));
   }
 }
