@@ -144,6 +144,18 @@ static bool tell_closed(struct mu_client *client, int status, unsigned code, con
   return mui_client_release(client);
 }
 
+/* Tells of the end that was asked for, and waits for the new link if that was asked for, too. */
+static void ended(struct mu_client *client)
+{
+  bool again = client->again && !client->net->stopping;
+  uint64_t retry_ms = again ? client->again_ms : 0;
+  client->again = false;
+  client->state = again ? MUI_CLIENT_WAITING : MUI_CLIENT_ENDED;
+  if (again)
+    mu_timer_start(client->timer, retry_ms, 0);
+  tell_closed(client, 0, client->close_code, client->close_reason, retry_ms);
+}
+
 /* The link is gone, or none came about: again later, or never. */
 void mui_client_down(struct mu_client *client, int status, unsigned code, const char *reason)
 {
@@ -154,14 +166,15 @@ void mui_client_down(struct mu_client *client, int status, unsigned code, const 
   mu_timer_stop(client->timer);
   mu_buf_clear(&client->in_buf);
   client->ping_due = client->pong_due = client->close_sent = false;
-  if (ending) {
-    client->state = MUI_CLIENT_ENDED;
-    tell_closed(client, 0, client->close_code, client->close_reason, 0);
-    return;
-  }
   if (client->up_ns && mu_mono_ns() - client->up_ns >= STAYED_UP_S * INT64_C(1000000000))
     client->failures = 0;
   client->up_ns = 0;
+  while (client->no_queue && client->queue)
+    mui_client_drop_oldest(client);
+  if (ending) {
+    ended(client);
+    return;
+  }
   if (client->net->stopping) {
     client->state = MUI_CLIENT_ENDED;
     tell_closed(client, status, code, reason, 0);
@@ -290,8 +303,7 @@ static void on_timer(void *context)
     mui_client_down(client, 0, client->close_code, client->close_reason);
     return;
   case MUI_CLIENT_ENDING:
-    client->state = MUI_CLIENT_ENDED;
-    tell_closed(client, 0, client->close_code, client->close_reason, 0);
+    ended(client);
     return;
   default:
     return;
@@ -422,6 +434,7 @@ mu_client *mu_client_new(mu_instance *in, const struct mu_client_options *declar
   client->pong_within_ms = (options.pong_within_s ? options.pong_within_s : 45) * UINT64_C(1000);
   client->max_queue = options.max_queue ? options.max_queue : 100;
   client->max_message = options.max_message ? options.max_message : 64 * 1024;
+  client->no_queue = options.no_queue;
   if (events)
     memcpy(&client->events, events, events->size < sizeof client->events ? events->size : sizeof client->events);
   client->self = self;
@@ -464,8 +477,11 @@ bool mu_client_connected(const mu_client *client)
 
 int mu_client_send(mu_client *client, mu_text *text)
 {
-  if (client->state >= MUI_CLIENT_ENDING || client->state == MUI_CLIENT_CLOSING)
+  bool ending = client->state >= MUI_CLIENT_ENDING || client->state == MUI_CLIENT_CLOSING;
+  if ((ending && !client->again) || (client->no_queue && client->state != MUI_CLIENT_OPEN))
     return MU_ECLOSED;
+  if (client->no_queue && client->queued >= client->max_queue)
+    return MU_ELIMIT;
   struct mui_message *message = malloc(sizeof *message);
   if (!message)
     return MU_ENOMEM;
@@ -489,10 +505,9 @@ uint64_t mu_client_dropped(const mu_client *client)
   return client->dropped;
 }
 
-void mu_client_close(mu_client *client, unsigned code, const char *reason)
+/* Ends what there is; ended() follows, not from inside this call. */
+static void end(struct mu_client *client, unsigned code, const char *reason)
 {
-  if (client->state == MUI_CLIENT_CLOSING || client->state >= MUI_CLIENT_ENDING)
-    return;
   client->close_code = code;
   snprintf(client->close_reason, sizeof client->close_reason, "%s", reason ? reason : "");
   mu_timer_stop(client->ping);
@@ -506,6 +521,29 @@ void mu_client_close(mu_client *client, unsigned code, const char *reason)
   orphan(client);
   client->state = MUI_CLIENT_ENDING;
   mu_timer_start(client->timer, 0, 0);
+}
+
+void mu_client_close(mu_client *client, unsigned code, const char *reason)
+{
+  bool ending = client->state == MUI_CLIENT_CLOSING || client->state >= MUI_CLIENT_ENDING;
+  client->again = false; /* an end that is under way is for good now */
+  if (!ending)
+    end(client, code, reason);
+}
+
+void mu_client_again(mu_client *client, unsigned code, const char *reason, uint64_t after_ms)
+{
+  bool ending = client->state == MUI_CLIENT_CLOSING || client->state >= MUI_CLIENT_ENDING;
+  if (client->state == MUI_CLIENT_IDLE || (ending && !client->again))
+    return;
+  if (client->state == MUI_CLIENT_WAITING) { /* `closed` was told of it, or is being */
+    mu_timer_start(client->timer, after_ms, 0);
+    return;
+  }
+  client->again = true;
+  client->again_ms = after_ms;
+  if (!ending)
+    end(client, code, reason);
 }
 
 /* ---- from start to end ----------------------------------------------------------------------- */

@@ -45,6 +45,7 @@ struct mu_client {
   bool insecure;
   uint64_t ping_every_ms, pong_within_ms;
   size_t max_queue, max_message;
+  bool no_queue;
   struct mu_client_events events;
   void *self;
 
@@ -61,6 +62,8 @@ struct mu_client {
   mu_timer *timer; /* the state's: next attempt, attempt takes too long, close takes too long, end */
   mu_timer *ping, *pong;
   bool ping_due, pong_due, close_sent;
+  bool again; /* the end that is under way is not for good */
+  uint64_t again_ms;
   unsigned close_code;
   char close_reason[124];
   struct mui_message *queue, **queue_tail;

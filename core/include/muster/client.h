@@ -61,7 +61,10 @@ MU_API bool mu_client_connected(const mu_client *client);
 MU_API int mu_client_send(mu_client *client, mu_text *text);
 /** Messages dropped so far because the queue was full. */
 MU_API uint64_t mu_client_dropped(const mu_client *client);
-/** Ends the link with a code and makes a new one after `after_ms`, whatever the schedule says. `closed` follows. */
+/**
+ * Ends the link, or the attempt, with a code and makes a new one after `after_ms`, whatever the schedule says. `closed` follows.
+ * While it waits for the next attempt, also inside `closed`: only moves that attempt. Not after mu_client_close().
+ */
 MU_API void mu_client_again(mu_client *client, unsigned code, const char *reason, uint64_t after_ms);
 /** Closes with a code, does not come back. `closed` follows with retry_ms 0. */
 MU_API void mu_client_close(mu_client *client, unsigned code, const char *reason);

@@ -310,6 +310,101 @@ static void test_freed_inside(void)
   server_stop(&server);
 }
 
+static int accept_and_upgrade(int listener, const void *more, size_t more_len);
+
+/* Nothing waits for a link, nor is sent over the next one. */
+static void test_no_queue(void)
+{
+  struct seen seen;
+  start();
+  struct mu_client_options options = options_for("ws", "127.0.0.1", port());
+  options.no_queue = true;
+  options.max_queue = 3;
+  connect_client(&seen, &options);
+  mu_text *text = mu_text_new("x", 1);
+  CU_ASSERT_EQUAL(mu_client_send(seen.client, text), MU_ECLOSED);
+  mu_client_start(seen.client);
+  CU_ASSERT_EQUAL(mu_client_send(seen.client, text), MU_ECLOSED);
+  CU_ASSERT_TRUE(until(&seen.opened, 3000));
+  for (unsigned i = 0; i < 5; i++)
+    CU_ASSERT_EQUAL(mu_client_send(seen.client, text), i < 3 ? 0 : MU_ELIMIT);
+  CU_ASSERT_EQUAL(mu_client_dropped(seen.client), 0); /* the caller was told */
+  server_run(&server, 100);
+  CU_ASSERT_EQUAL(seen.messages, 3);
+  /* Three that wait when the link ends. */
+  for (unsigned i = 0; i < 3; i++)
+    CU_ASSERT_EQUAL(mu_client_send(seen.client, text), 0);
+  mu_client_again(seen.client, 1000, "once more", 10);
+  CU_ASSERT_EQUAL(mu_client_send(seen.client, text), MU_ECLOSED);
+  seen.opened = false;
+  CU_ASSERT_TRUE(until(&seen.opened, 3000));
+  server_run(&server, 100);
+  CU_ASSERT_EQUAL(seen.messages, 3);
+  mu_text_unref(text);
+  server_stop(&server);
+}
+
+static void test_again(void)
+{
+  struct seen seen;
+  unsigned bound;
+  start();
+  struct mu_client_options options = options_for("ws", "127.0.0.1", port());
+  connect_client(&seen, &options);
+  mu_client_again(seen.client, 1000, "not started", 0); /* nothing to do again */
+  server_run(&server, 50);
+  CU_ASSERT_EQUAL(seen.closes + seen.opens, 0);
+  mu_client_start(seen.client);
+  CU_ASSERT_TRUE(until(&seen.opened, 3000));
+  seen.opened = false;
+  mu_client_again(seen.client, 4010, "once more", 700);
+  CU_ASSERT_FALSE(seen.closed);
+  CU_ASSERT_FALSE(mu_client_connected(seen.client));
+  say(&seen, "later"); /* this one queues */
+  CU_ASSERT_TRUE(until(&seen.closed, 3000));
+  CU_ASSERT_EQUAL(seen.code, 4010);
+  CU_ASSERT_EQUAL(seen.retry_ms, 700);
+  CU_ASSERT_STRING_EQUAL(seen.reason, "once more");
+  server_run(&server, 50);
+  CU_ASSERT_EQUAL(server_closed_code, 4010);
+  mu_client_again(seen.client, 0, NULL, 100); /* moved */
+  CU_ASSERT_TRUE(until(&seen.got, 3000));
+  CU_ASSERT_EQUAL(seen.closes, 1);
+  CU_ASSERT_STRING_EQUAL(seen.last, "later");
+  /* An end for good overtakes it. */
+  seen.closed = seen.opened = false;
+  mu_client_again(seen.client, 4010, "once more", 0);
+  mu_client_close(seen.client, 1000, "bye");
+  mu_client_again(seen.client, 4010, "too late", 0);
+  CU_ASSERT_TRUE(until(&seen.closed, 3000));
+  CU_ASSERT_EQUAL(seen.retry_ms, 0);
+  server_run(&server, 200);
+  CU_ASSERT_FALSE(seen.opened);
+  CU_ASSERT_EQUAL(seen.closes, 2);
+  mu_client_again(seen.client, 4010, "much too late", 0);
+  server_run(&server, 100);
+  CU_ASSERT_FALSE(seen.opened);
+  mu_client_free(seen.client);
+  /* In the middle of an attempt, whose server says nothing. */
+  int listener = listen_raw(&bound);
+  listen(listener, 5);
+  options = options_for("ws", "127.0.0.1", bound);
+  connect_client(&seen, &options);
+  mu_client_start(seen.client);
+  server_run(&server, 100);
+  mu_client_again(seen.client, 1000, "other", 50);
+  CU_ASSERT_FALSE(seen.closed);
+  CU_ASSERT_TRUE(until(&seen.closed, 1000));
+  CU_ASSERT_EQUAL(seen.retry_ms, 50);
+  int first = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+  int second = accept_and_upgrade(listener, NULL, 0);
+  CU_ASSERT_TRUE(until(&seen.opened, 3000));
+  close(first);
+  close(second);
+  close(listener);
+  server_stop(&server);
+}
+
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
 static void make_pair(const char *certificate, const char *key_path)
@@ -547,6 +642,8 @@ static const struct unit_test tests[] = {
     {"pongs keep the link", test_pong},
     {"bad frames end the link", test_bad_frames},
     {"redirects are not followed", test_redirect},
+    {"no_queue: nothing is sent over another link", test_no_queue},
+    {"again: a new link, when and with the code it was asked for", test_again},
     {"options that are refused", test_bad_options},
 };
 UNIT_MAIN("client", tests)
