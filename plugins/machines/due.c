@@ -12,6 +12,8 @@
 /* When something happens to this machine if nothing is heard; INT64_MAX: never. */
 static int64_t true_due(const struct record *record)
 {
+  if (record->links > 0)
+    return INT64_MAX;
   if (record->pub.online)
     return record->valid_until_ns;
   if (record->pub.configured)
@@ -65,21 +67,28 @@ static void arm(struct registry *registry, int64_t now_ns)
     mu_timer_start(registry->timer, due <= now_ns ? 0 : (uint64_t)((due - now_ns) / NS_PER_MS + 1), 0);
 }
 
-int due_set(struct record *record)
+int due_reserve(struct registry *registry, size_t count)
+{
+  if (count <= registry->heap_capacity)
+    return 0;
+  size_t capacity = registry->heap_capacity ? registry->heap_capacity * 2 : 64;
+  if (capacity < count)
+    capacity = count;
+  struct record **heap = reallocarray(registry->heap, capacity, sizeof *heap);
+  if (!heap)
+    return MU_ENOMEM;
+  registry->heap = heap;
+  registry->heap_capacity = capacity;
+  return 0;
+}
+
+void due_set(struct record *record)
 {
   struct registry *registry = record->registry;
   int64_t due = true_due(record);
   if (!record->heap_at) {
     if (due == INT64_MAX)
-      return 0;
-    if (registry->heap_count == registry->heap_capacity) {
-      size_t capacity = registry->heap_capacity ? registry->heap_capacity * 2 : 64;
-      struct record **heap = reallocarray(registry->heap, capacity, sizeof *heap);
-      if (!heap)
-        return MU_ENOMEM;
-      registry->heap = heap;
-      registry->heap_capacity = capacity;
-    }
+      return;
     record->due_ns = due;
     put(registry, registry->heap_count++, record);
     sift_up(registry, record->heap_at - 1);
@@ -87,10 +96,9 @@ int due_set(struct record *record)
     record->due_ns = due;
     sift_up(registry, record->heap_at - 1);
   } else
-    return 0; /* later than the heap believes: corrected when that time comes */
+    return; /* later than the heap believes: corrected when that time comes */
   if (registry->heap[0] == record)
     arm(registry, mu_mono_ns());
-  return 0;
 }
 
 void due_del(struct record *record)

@@ -17,7 +17,7 @@ static const struct mu_option options[] = {
     {.key = "forget_after_h",
      .type = MU_OPT_FLOAT,
      .offset = offsetof(struct config, forget_after_h),
-     .help = "Hours after its last report at which a machine that no configuration names is forgotten.",
+     .help = "Hours after its last sign of life at which a machine that no configuration names is forgotten.",
      .preset = "24",
      .min = 0.001,
      .max = 87600},
@@ -63,20 +63,29 @@ static void put_machine(const struct mu_machine *m, struct mu_buf *out)
   put_string(out, "country", m->country);
   put_string(out, "location", m->location);
   put_string(out, "ip", m->ip);
+  put_string(out, "owner_name", m->owner_name);
   mu_buf_printf(out, ",\"configured\":%s,\"public\":%s,\"online\":%s", m->configured ? "true" : "false",
                 m->is_public ? "true" : "false", m->online ? "true" : "false");
+  mu_buf_printf(out, ",\"linked\":%s,\"linked_ms\":%lld,\"seen_ms\":%lld", m->linked ? "true" : "false",
+                (long long)m->linked_ms, (long long)m->seen_ms);
   mu_buf_printf(out, ",\"first_report_ms\":%lld,\"last_report_ms\":%lld,\"reports\":%llu",
                 (long long)m->first_report_ms, (long long)m->last_report_ms, (unsigned long long)m->reports);
 }
 
+/* With the facts as they came: a JSON object. */
 static int event_text(const void *payload, struct mu_buf *out)
 {
-  put_machine(payload, out);
+  const struct mu_machine *m = payload;
+  put_machine(m, out);
+  if (m->facts) {
+    mu_buf_adds(out, ",\"facts\":");
+    mu_buf_add(out, mu_text_data(m->facts), mu_text_len(m->facts));
+  }
   mu_buf_adds(out, "}");
   return out->failed ? MU_ENOMEM : 0;
 }
 
-/* With the report as it came (every form is JSON), so that another node can take it. */
+/* With the report as it came (every form is JSON), so that another node can take it; the facts came with machine.info. */
 static int report_event_text(const void *payload, struct mu_buf *out)
 {
   const struct mu_machine *m = payload;
@@ -186,6 +195,44 @@ static struct json_object *metrics(void *self, const struct mu_machine *machine)
   return form_metrics((struct record *)machine);
 }
 
+static int link_machine(void *self, const struct mu_machine *machine, bool open)
+{
+  (void)self;
+  return registry_link((struct record *)machine, open);
+}
+
+static int seen(void *self, const struct mu_machine *machine)
+{
+  (void)self;
+  return registry_seen((struct record *)machine);
+}
+
+static int describe(void *self, const struct mu_machine *machine, const struct mu_machine_facts *given)
+{
+  (void)self;
+  struct mu_machine_facts full = {0};
+  memcpy(&full, given, given->size < sizeof full ? given->size : sizeof full);
+  return registry_describe((struct record *)machine, &full);
+}
+
+static int remove_machine(void *self, const char *provider, const char *owner, const char *id)
+{
+  if (!provider || !id || !id[0])
+    return MU_EINVAL;
+  return registry_remove(self, provider, owner ? owner : "", id);
+}
+
+static bool removed(void *self, const char *provider, const char *owner, const char *id)
+{
+  return registry_removed(self, provider, owner ? owner : "", id);
+}
+
+static void restore(void *self, const char *provider, const char *owner, const char *id)
+{
+  if (registry_restore(self, provider, owner ? owner : "", id) != 0)
+    mu_log(((struct registry *)self)->in, MU_LOG_ERROR, "out of memory: machine \"%s\" stays removed", id);
+}
+
 static const struct mu_machines service = {
     .size = sizeof(struct mu_machines),
     .declare = declare,
@@ -202,6 +249,12 @@ static const struct mu_machines service = {
     .form_add = add_form,
     .text = text,
     .metrics = metrics,
+    .link = link_machine,
+    .seen = seen,
+    .describe = describe,
+    .remove = remove_machine,
+    .removed = removed,
+    .restore = restore,
 };
 
 /* ---- component ------------------------------------------------------------------------------- */
@@ -227,13 +280,9 @@ static int init(mu_instance *in, const void *config, void **self)
 static int reconfigure(void *self, const void *config)
 {
   struct registry *registry = self;
-  const struct config *old = registry->config;
   registry->config = config;
   for (size_t i = 0; i < registry->all.count; i++)
-    if (due_set(registry->all.items[i]) != 0) {
-      registry->config = old; /* due times that came too early correct themselves */
-      return MU_ENOMEM;
-    }
+    due_set(registry->all.items[i]);
   return 0;
 }
 

@@ -10,85 +10,20 @@
 #define HELD_UP_NS (INT64_C(5000) * NS_PER_MS)
 #define LONGEST_VALID_MS (UINT64_C(1000) * 3600 * 24 * 3650)
 
-/* ---- texts ----------------------------------------------------------------------------------- */
-
-static bool same(const char *held, struct mu_str text)
-{
-  return mu_str_equal(mu_str(held), text);
-}
-
-/* Replaces a held text; an empty one is NULL. *old is freed by the caller once nothing points to it. */
-static int replace(char **held, struct mu_str text, char **old)
-{
-  char *copy = NULL;
-  if (text.len > 0) {
-    copy = strndup(text.at, text.len);
-    if (!copy)
-      return MU_ENOMEM;
-  }
-  *old = *held;
-  *held = copy;
-  return 0;
-}
-
-static const char *shown(const struct record *record, unsigned what)
-{
-  if (record->fixed[what])
-    return record->fixed[what];
-  return record->own[what] ? record->own[what] : "";
-}
-
-/* Points the public texts at what counts now. */
-static void refresh(struct record *record)
-{
-  struct mu_machine *pub = &record->pub;
-  pub->name = shown(record, SAID_NAME);
-  pub->group = shown(record, SAID_GROUP);
-  pub->country = shown(record, SAID_COUNTRY);
-  pub->location = shown(record, SAID_LOCATION);
-  pub->ip = record->ip ? record->ip : "";
-  pub->is_public = pub->configured ? record->public_entry : record->public_wish;
-  pub->fixed = 0;
-  for (unsigned i = 0; i < SAID_COUNT; i++) /* the bits of enum mu_machine_fixed have the order of SAID_… */
-    if (record->fixed[i])
-      pub->fixed |= 1u << i;
-}
-
-/* Takes the non-empty (or, with `all`, every) of `texts` into `held`. Returns 1 if what is shown changed, 0, or MU_ENOMEM. */
-static int say(struct record *record, char *held[SAID_COUNT], const struct mu_str texts[SAID_COUNT], bool all)
-{
-  int changed = 0;
-  for (unsigned i = 0; i < SAID_COUNT; i++) {
-    if ((texts[i].len == 0 && !all) || same(held[i], texts[i]))
-      continue;
-    char *old;
-    const char *before = shown(record, i);
-    if (replace(&held[i], texts[i], &old) != 0)
-      return MU_ENOMEM;
-    if (shown(record, i) == before) {
-      free(old); /* hidden behind the configuration's */
-      continue;
-    }
-    changed = 1;
-    refresh(record);
-    free(old);
-    if (i == SAID_NAME || i == SAID_GROUP) {
-      record->registry->all.sorted = false;
-      record->owner->roster.sorted = false;
-    }
-  }
-  return changed;
-}
-
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-static int make_key(struct mu_buf *key, const char *provider, const char *owner, const char *id)
+int registry_key(struct mu_buf *key, const char *provider, const char *owner, const char *id)
 {
   mu_buf_add(key, provider, strlen(provider) + 1);
   mu_buf_add(key, owner, strlen(owner) + 1);
   if (id)
     mu_buf_add(key, id, strlen(id) + 1);
   return key->failed ? MU_ENOMEM : 0;
+}
+
+static struct mu_str record_key(const struct record *record)
+{
+  return (struct mu_str){record->key, (size_t)(record->pub.id - record->key) + strlen(record->pub.id) + 1};
 }
 
 static struct mu_str handle_key(const uint64_t *handle)
@@ -100,7 +35,7 @@ static struct owner *find_owner(struct registry *registry, const char *provider,
 {
   struct mu_buf key = MU_BUF_INIT;
   struct owner *owner = NULL;
-  if (make_key(&key, provider, owner_id, NULL) != 0)
+  if (registry_key(&key, provider, owner_id, NULL) != 0)
     goto out;
   owner = mu_map_get(registry->owners, (struct mu_str){key.at, key.len});
   if (owner || !make)
@@ -137,6 +72,12 @@ void record_tell(struct record *record, mu_event_type *type)
   record_unref(record);
 }
 
+void record_alive(struct record *record)
+{
+  record->alive_ns = mu_mono_ns();
+  record->pub.seen_ms = mu_now_ms();
+}
+
 void record_unref(struct record *record)
 {
   if (--record->refs > 0)
@@ -149,6 +90,8 @@ void record_unref(struct record *record)
     free(record->fixed[i]);
   }
   free(record->ip);
+  free(record->owner_name);
+  mu_text_unref(record->pub.facts);
   free(record);
 }
 
@@ -170,7 +113,7 @@ static struct record *make_record(struct registry *registry, struct mu_buf *key,
   pub->owner = record->key + strlen(provider) + 1;
   pub->id = pub->owner + strlen(owner_id) + 1;
   pub->version = 1;
-  refresh(record);
+  said_refresh(record);
 
   if (mu_map_add(registry->records, (struct mu_str){key->at, key->len}, record) != 0)
     goto no_map;
@@ -178,13 +121,12 @@ static struct record *make_record(struct registry *registry, struct mu_buf *key,
     goto no_handle;
   if (roster_add(&registry->all, ROSTER_ALL, record) != 0)
     goto no_roster;
+  if (due_reserve(registry, registry->all.count) != 0)
+    goto no_owner_roster;
   if (roster_add(&owner->roster, ROSTER_OWNER, record) != 0)
     goto no_owner_roster;
-  if (due_set(record) != 0)
-    goto no_due;
+  due_set(record);
   return record;
-no_due:
-  roster_del(&owner->roster, ROSTER_OWNER, record);
 no_owner_roster:
   roster_del(&registry->all, ROSTER_ALL, record);
 no_roster:
@@ -201,11 +143,15 @@ struct record *registry_find(struct registry *registry, const char *provider, co
 {
   struct mu_buf key = MU_BUF_INIT;
   struct record *record = NULL;
-  if (make_key(&key, provider, owner_id, id) != 0)
+  if (registry_key(&key, provider, owner_id, id) != 0)
     goto out;
   record = mu_map_get(registry->records, (struct mu_str){key.at, key.len});
   if (record || !make || id[0] == '\0')
     goto out;
+  if (bounded && removed_has(registry, (struct mu_str){key.at, key.len})) {
+    mu_count(registry->kept_out, 1);
+    goto out;
+  }
   struct owner *owner = find_owner(registry, provider, owner_id, true);
   if (!owner)
     goto out;
@@ -236,6 +182,8 @@ void registry_forget(struct record *record)
   record->declared_by = NULL;
   record->pub.configured = false;
   record->pub.online = false;
+  record->pub.linked = false;
+  record->links = 0;
   record->pub.version++;
   due_del(record);
   roster_del(&registry->all, ROSTER_ALL, record);
@@ -243,8 +191,7 @@ void registry_forget(struct record *record)
   drop_owner_if_empty(registry, record->owner);
   record->owner = NULL;
   mu_map_del(registry->handles, handle_key(&record->pub.handle));
-  size_t length = (size_t)(record->pub.id - record->key) + strlen(record->pub.id) + 1;
-  mu_map_del(registry->records, (struct mu_str){record->key, length});
+  mu_map_del(registry->records, record_key(record));
   mu_event_emit(registry->deleted, &record->pub);
   record_unref(record);
 }
@@ -306,14 +253,15 @@ int registry_declare(struct registry *registry, mu_instance *in, const struct mu
     return MU_ENOMEM;
   if (record->declared_by && record->declared_by != in)
     return MU_EEXIST;
+  removed_take_back(registry, record_key(record));
   bool news = !record->pub.configured || record->public_entry != entry->is_public;
   const struct mu_str texts[SAID_COUNT] = {mu_str(entry->name), mu_str(entry->group), mu_str(entry->country),
                                            mu_str(entry->location)};
-  int said = say(record, record->fixed, texts, true);
+  int said = said_take(record, record->fixed, texts, true);
   record->declared_by = in;
   record->pub.configured = true;
   record->public_entry = entry->is_public;
-  refresh(record);
+  said_refresh(record);
   if (news || said != 0) {
     record->pub.version++;
     record_tell(record, registry->info);
@@ -324,18 +272,16 @@ int registry_declare(struct registry *registry, mu_instance *in, const struct mu
 void registry_undeclare(struct record *record, bool removed)
 {
   record->declared_by = NULL;
-  if (removed || record->pub.reports == 0) {
+  if (record->links == 0 && (removed || record->pub.seen_ms == 0)) {
     registry_forget(record);
     return;
   }
   const struct mu_str none[SAID_COUNT] = {{0}};
-  say(record, record->fixed, none, true); /* taking away needs no memory */
+  said_take(record, record->fixed, none, true); /* taking away needs no memory */
   record->pub.configured = false;
-  refresh(record);
+  said_refresh(record);
   record->pub.version++;
-  if (due_set(record) != 0)
-    mu_log(record->registry->in, MU_LOG_ERROR, "out of memory: machine \"%s\" will not be forgotten by itself",
-           record->pub.id);
+  due_set(record);
   record_tell(record, record->registry->info);
 }
 
@@ -344,7 +290,7 @@ void registry_set_public(struct record *record, bool is_public)
   record->public_wish = is_public;
   if (record->gone || record->pub.configured || record->pub.is_public == is_public)
     return;
-  refresh(record);
+  said_refresh(record);
   record->pub.version++;
   record_tell(record, record->registry->info);
 }
@@ -358,33 +304,23 @@ int registry_report(struct record *record, const struct mu_machine_report *repor
   if (record->gone)
     return MU_ENOENT;
   const struct mu_str texts[SAID_COUNT] = {report->name, report->group, report->country, report->location};
-  int said = say(record, record->own, texts, false);
+  int said = said_own(record, texts, report->ip);
   if (said < 0)
     return said;
-  if (report->ip.len > 0 && !same(record->ip, report->ip)) {
-    char *old;
-    if (replace(&record->ip, report->ip, &old) != 0)
-      return MU_ENOMEM;
-    refresh(record);
-    free(old);
-    said = 1;
-  }
-  int64_t now = mu_mono_ns();
   uint64_t valid_ms = report->valid_ms < LONGEST_VALID_MS ? report->valid_ms : LONGEST_VALID_MS;
   bool was_online = pub->online;
-  record->alive_ns = now;
-  record->valid_until_ns = now + (int64_t)valid_ms * NS_PER_MS;
-  pub->online = true;
-  if (due_set(record) != 0) {
-    pub->online = was_online;
-    return MU_ENOMEM;
+  record_alive(record);
+  if (valid_ms > 0) {
+    record->valid_until_ns = record->alive_ns + (int64_t)valid_ms * NS_PER_MS;
+    pub->online = true;
   }
+  due_set(record);
   mu_text *old = pub->text;
   pub->text = mu_text_ref(report->text);
   pub->form = report->form;
   form_drop(record);
   mu_text_unref(old);
-  pub->last_report_ms = mu_now_ms();
+  pub->last_report_ms = pub->seen_ms;
   if (pub->first_report_ms == 0)
     pub->first_report_ms = pub->last_report_ms;
   pub->reports++;
@@ -392,7 +328,7 @@ int registry_report(struct record *record, const struct mu_machine_report *repor
   mu_count(registry->reports, 1);
   /* A listener may forget it: then machine.deleted is the last that is told. */
   record->refs++;
-  if (!was_online)
+  if (pub->online && !was_online)
     mu_event_emit(registry->online, pub);
   if (said && !record->gone)
     mu_event_emit(registry->info, pub);
@@ -412,9 +348,12 @@ static void pass_over(struct registry *registry, int64_t held_ns)
 {
   mu_log(registry->in, MU_LOG_WARN, "held up for %lld s: no machine is offline for that",
          (long long)(held_ns / (1000 * NS_PER_MS)));
-  for (size_t i = 0; i < registry->all.count; i++)
-    if (registry->all.items[i]->pub.online)
-      registry->all.items[i]->valid_until_ns += held_ns + 1000 * NS_PER_MS;
+  for (size_t i = 0; i < registry->all.count; i++) {
+    struct record *record = registry->all.items[i];
+    /* Linked ones are not on the clock: a report that was stale before stays stale. */
+    if (record->pub.online && (record->links == 0 || record->valid_until_ns > registry->expected_ns))
+      record->valid_until_ns += held_ns + 1000 * NS_PER_MS;
+  }
 }
 
 static void on_timer(void *context)
@@ -434,8 +373,10 @@ int registry_init(struct registry *registry, mu_instance *in, const struct confi
   registry->records = mu_map_new();
   registry->owners = mu_map_new();
   registry->handles = mu_map_new();
+  registry->removed.by_key = mu_map_new();
   registry->timer = mu_timer_new(in, on_timer, registry);
   registry->online = mu_event_declare(in, MU_EVENT_MACHINE_ONLINE, &machine_event_ops);
+  registry->seen = mu_event_declare(in, MU_EVENT_MACHINE_SEEN, &machine_event_ops);
   registry->report = mu_event_declare(in, MU_EVENT_MACHINE_REPORT, &machine_report_event_ops);
   registry->info = mu_event_declare(in, MU_EVENT_MACHINE_INFO, &machine_event_ops);
   registry->offline = mu_event_declare(in, MU_EVENT_MACHINE_OFFLINE, &machine_event_ops);
@@ -444,8 +385,11 @@ int registry_init(struct registry *registry, mu_instance *in, const struct confi
   registry->full = mu_counter_get(in, "owner_full");
   registry->failed = mu_counter_get(in, "forms_failed");
   registry->forgotten = mu_counter_get(in, "forgotten");
-  return registry->records && registry->owners && registry->handles && registry->timer && registry->online &&
-                 registry->report && registry->info && registry->offline && registry->deleted
+  registry->removals = mu_counter_get(in, "removed");
+  registry->kept_out = mu_counter_get(in, "kept_out");
+  return registry->records && registry->owners && registry->handles && registry->removed.by_key && registry->timer &&
+                 registry->online && registry->seen && registry->report && registry->info && registry->offline &&
+                 registry->deleted
              ? 0
              : MU_ENOMEM;
 }
@@ -464,6 +408,7 @@ void registry_fini(struct registry *registry)
     record_unref(record);
   }
   roster_free(&registry->all);
+  removed_free_all(registry);
   free(registry->heap);
   form_free_all(registry);
   for (struct user *user = registry->users; user;) {

@@ -39,6 +39,8 @@ struct record {
   char *own[SAID_COUNT];
   char *fixed[SAID_COUNT];
   char *ip;
+  char *owner_name;
+  size_t links;           /* open connections */
   int64_t valid_until_ns; /* monotonic */
   int64_t alive_ns;       /* last sign of life, monotonic */
   int64_t due_ns;         /* what the heap believes; never later than the truth */
@@ -75,6 +77,14 @@ struct config {
   double forget_after_h;
 };
 
+/* At most so many removed keys are remembered; the oldest go. */
+enum { REMOVED_MOST = 10000 };
+
+struct removed {
+  mu_map *by_key;
+  struct tombstone *oldest, *newest;
+};
+
 struct registry {
   mu_instance *in;
   const struct config *config;
@@ -92,15 +102,18 @@ struct registry {
   struct mu_form **forms;
   size_t form_count;
   struct user *users;
-  mu_event_type *online, *report, *info, *offline, *deleted;
-  mu_counter *reports, *full, *failed, *forgotten;
+  struct removed removed;
+  mu_event_type *online, *seen, *report, *info, *offline, *deleted;
+  mu_counter *reports, *full, *failed, *forgotten, *removals, *kept_out;
 };
 
 /* ---- registry.c ------------------------------------------------------------------------------ */
 
 int registry_init(struct registry *registry, mu_instance *in, const struct config *config);
 void registry_fini(struct registry *registry);
-/* Finds or (with `make`) makes; `bounded`: within the owner's number. NULL: none, too many, or memory. */
+/* The map key: provider NUL owner NUL id NUL; of an owner with `id` NULL. 0 or MU_ENOMEM. */
+int registry_key(struct mu_buf *key, const char *provider, const char *owner, const char *id);
+/* Finds or (with `make`) makes; `bounded`: within the owner's number and not a removed key. NULL: none, refused, or memory. */
 struct record *registry_find(struct registry *registry, const char *provider, const char *owner, const char *id,
                              bool make, bool bounded);
 struct record *registry_by_handle(struct registry *registry, uint64_t handle);
@@ -113,8 +126,36 @@ void registry_forget(struct record *record);
 /* Notes that `in` keeps something here; 0 or an error. */
 int registry_user(struct registry *registry, mu_instance *in);
 void record_unref(struct record *record);
+/* A sign of life, now. */
+void record_alive(struct record *record);
 /* Tells the listeners, of whom one may forget the record under the others. */
 void record_tell(struct record *record, mu_event_type *type);
+
+/* ---- said.c ---------------------------------------------------------------------------------- */
+
+/* Points the public texts at what counts now. */
+void said_refresh(struct record *record);
+/* Takes the non-empty (or, with `all`, every) of `texts` into `held`. Returns 1 if what is shown changed, 0, or MU_ENOMEM. */
+int said_take(struct record *record, char *held[SAID_COUNT], const struct mu_str texts[SAID_COUNT], bool all);
+/* Takes what the machine says of itself; empty: nothing new. Returns as said_take(). */
+int said_own(struct record *record, const struct mu_str texts[SAID_COUNT], struct mu_str ip);
+int registry_describe(struct record *record, const struct mu_machine_facts *facts);
+
+/* ---- links.c --------------------------------------------------------------------------------- */
+
+/* 0, MU_ENOENT: forgotten, or MU_EINVAL: closed more often than opened. */
+int registry_link(struct record *record, bool open);
+int registry_seen(struct record *record);
+
+/* ---- removed.c ------------------------------------------------------------------------------- */
+
+/* Whether the key is remembered as removed. */
+bool removed_has(struct registry *registry, struct mu_str key);
+void removed_take_back(struct registry *registry, struct mu_str key);
+int registry_remove(struct registry *registry, const char *provider, const char *owner, const char *id);
+bool registry_removed(struct registry *registry, const char *provider, const char *owner, const char *id);
+int registry_restore(struct registry *registry, const char *provider, const char *owner, const char *id);
+void removed_free_all(struct registry *registry);
 
 /* ---- roster.c -------------------------------------------------------------------------------- */
 
@@ -127,8 +168,10 @@ void roster_free(struct roster *roster);
 
 /* ---- due.c: who goes offline or is forgotten next -------------------------------------------- */
 
-/* After anything that moves a record's next due time. Makes no allocation unless the record is new to the heap. */
-int due_set(struct record *record);
+/* Room for so many records, so that due_set() never fails. 0 or MU_ENOMEM. */
+int due_reserve(struct registry *registry, size_t count);
+/* After anything that moves a record's next due time. */
+void due_set(struct record *record);
 void due_del(struct record *record);
 /* Does what is due at `now_ns`; arms the timer for the next. */
 void due_sweep(struct registry *registry, int64_t now_ns);
