@@ -239,7 +239,6 @@ static int error_of(CURLcode code)
   case CURLE_SSL_CACERT_BADFILE:
   case CURLE_SSL_ISSUER_ERROR:
   case CURLE_SSL_INVALIDCERTSTATUS:
-  case CURLE_UNSUPPORTED_PROTOCOL:
     return MU_EREFUSED;
   default:
     return MU_EUNAVAILABLE;
