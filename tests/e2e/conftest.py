@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "supabase"))
+from fixtures import certificates, database, own_postgres, postgres, supabase  # noqa: E402, F401
 BUILD = Path(os.environ.get("MUSTER_BUILD", ROOT / "build")).resolve()
 SECRET = "a-secret-of-the-tests-0123"
 CACHE = BUILD / "CMakeCache.txt"
