@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Machines that the configuration names, each with a secret: auth/1 for MU_CREDENTIAL_SERVER. */
+/*
+ * Machines that the configuration names, each with a secret (auth/1 for MU_CREDENTIAL_SERVER), and users with API keys
+ * (MU_CREDENTIAL_API_KEY, MU_CREDENTIAL_KNOWN).
+ */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +12,10 @@
 struct self {
   mu_instance *in;
   struct entries *entries;
+  struct users *users;
   struct mu_service machines; /* api NULL: nobody keeps machines */
   mu_event_type *revoked;
-  mu_counter *granted, *refused, *unknown;
+  mu_counter *granted, *refused, *unknown, *unknown_key, *taken_back;
 };
 
 static const struct mu_option server_options[] = {
@@ -59,6 +63,31 @@ static const struct mu_option server_options[] = {
      .help = "Shown where nobody logged in."},
 };
 
+static const struct mu_option user_options[] = {
+    {.key = "id",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct user, id),
+     .flags = MU_OPT_REQUIRED,
+     .help = "Id of the user, as the `owner` of machines names it.",
+     .max = LONGEST_USER},
+    {.key = "name",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct user, name),
+     .help = "For people; absent: the id.",
+     .max = 128},
+    {.key = "admin",
+     .type = MU_OPT_BOOL,
+     .offset = offsetof(struct user, admin),
+     .preset = "false",
+     .help = "An administrator of this server, not only of its own machines."},
+    {.key = "api_keys",
+     .type = MU_OPT_STRINGS,
+     .offset = offsetof(struct user, api_keys),
+     .flags = MU_OPT_SECRET,
+     .help = "What the user and its machines log in with; several, so that one can be replaced without a break.",
+     .max = 64},
+};
+
 static const struct mu_option options[] = {
     {.key = "servers",
      .type = MU_OPT_GROUPS,
@@ -66,30 +95,68 @@ static const struct mu_option options[] = {
      .help = "The machines that may report.",
      .fields = MU_OPTIONS(server_options),
      .item_size = sizeof(struct server)},
+    {.key = "users",
+     .type = MU_OPT_GROUPS,
+     .offset = offsetof(struct config, users),
+     .help = "The users who may log in with an API key.",
+     .fields = MU_OPTIONS(user_options),
+     .item_size = sizeof(struct user)},
 };
+
+static void judge_server(struct self *self, const struct mu_credential *credential, struct mu_auth_answer *answer)
+{
+  const struct entry *entry = NULL;
+  answer->verdict = entries_judge(self->entries, credential->id, credential->secret, &entry);
+  if (answer->verdict == MU_AUTH_GRANTED)
+    answer->principal = entry->principal;
+  else if (answer->verdict == MU_AUTH_REFUSED) {
+    mu_count(self->refused, 1);
+    answer->reason = "wrong secret";
+  } else {
+    mu_count(self->unknown, 1);
+    answer->reason = "unknown id";
+  }
+}
+
+static void judge_key(struct self *self, const struct mu_credential *credential, struct mu_auth_answer *answer)
+{
+  answer->principal = users_by_key(self->users, credential->secret);
+  if (answer->principal)
+    answer->verdict = MU_AUTH_GRANTED;
+  else {
+    mu_count(self->unknown_key, 1);
+    answer->reason = "unknown key";
+  }
+}
+
+static void judge_known(struct self *self, const struct mu_credential *credential, struct mu_auth_answer *answer)
+{
+  answer->verdict = users_known(self->users, credential->id, credential->secret, &answer->principal);
+  if (answer->verdict != MU_AUTH_GRANTED) {
+    mu_count(self->taken_back, 1);
+    answer->reason = answer->verdict == MU_AUTH_REFUSED ? "the key was taken back" : "the user was removed";
+  }
+}
 
 static int judge(void *context, const struct mu_credential *credential, mu_auth_done done, void *done_context)
 {
   struct self *self = context;
   struct mu_auth_answer answer = {.size = sizeof answer, .verdict = MU_AUTH_UNKNOWN};
-  const struct entry *entry = NULL;
   if (credential->kind == MU_CREDENTIAL_SERVER)
-    answer.verdict = entries_judge(self->entries, credential->id, credential->secret, &entry);
-  if (answer.verdict == MU_AUTH_GRANTED) {
+    judge_server(self, credential, &answer);
+  else if (credential->kind == MU_CREDENTIAL_API_KEY)
+    judge_key(self, credential, &answer);
+  else if (credential->kind == MU_CREDENTIAL_KNOWN)
+    judge_known(self, credential, &answer);
+  if (answer.verdict == MU_AUTH_GRANTED)
     mu_count(self->granted, 1);
-    answer.principal = entry->principal;
-  } else if (answer.verdict == MU_AUTH_REFUSED) {
-    mu_count(self->refused, 1);
-    answer.reason = "wrong secret";
-  } else {
-    mu_count(self->unknown, 1);
-    answer.reason = "unknown id";
-  }
   done(done_context, &answer);
   return 0;
 }
 
-static const struct mu_auth service = {.size = sizeof(struct mu_auth), .kinds = MU_CREDENTIAL_SERVER, .judge = judge};
+static const struct mu_auth service = {.size = sizeof(struct mu_auth),
+                                       .kinds = MU_CREDENTIAL_SERVER | MU_CREDENTIAL_API_KEY | MU_CREDENTIAL_KNOWN,
+                                       .judge = judge};
 
 /* ---- machines -------------------------------------------------------------------------------- */
 
@@ -123,19 +190,32 @@ static void withdraw(struct self *self, const struct entry *entry)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static int init(mu_instance *in, const void *config, void **out)
+static void check(const void *given, struct mu_check *report)
 {
+  const struct config *config = given;
+  if (config->servers.count == 0 && config->users.count == 0)
+    mu_check_warn(report, "servers", "there are neither servers nor users: everybody is refused");
+  entries_check(config, report);
+  users_check(&config->users, report);
+}
+
+static int init(mu_instance *in, const void *given, void **out)
+{
+  const struct config *config = given;
   struct self *self = calloc(1, sizeof *self);
   if (!self)
     return MU_ENOMEM;
   self->in = in;
   int result = MU_ENOMEM;
   self->entries = entries_new(config, mu_instance_name(in));
+  self->users = users_new(&config->users, mu_instance_name(in));
   self->revoked = mu_event_declare(in, MU_EVENT_AUTH_REVOKED, mu_principal_event_ops());
   self->granted = mu_counter_get(in, "granted");
   self->refused = mu_counter_get(in, "wrong_secret");
   self->unknown = mu_counter_get(in, "unknown_id");
-  if (!self->entries || !self->revoked)
+  self->unknown_key = mu_counter_get(in, "unknown_key");
+  self->taken_back = mu_counter_get(in, "taken_back");
+  if (!self->entries || !self->users || !self->revoked)
     goto fail;
   result = mu_service_provide(in, MU_SERVICE_AUTH, &service, self);
   if (result != 0)
@@ -144,6 +224,7 @@ static int init(mu_instance *in, const void *config, void **out)
   return 0;
 fail:
   entries_free(self->entries);
+  users_free(self->users);
   free(self);
   return result;
 }
@@ -159,14 +240,8 @@ static int start(void *context)
   return 0;
 }
 
-static int reconfigure(void *context, const void *config)
+static void reload_entries(struct self *self, const struct entries *before, const struct entries *now)
 {
-  struct self *self = context;
-  struct entries *now = entries_new(config, mu_instance_name(self->in));
-  if (!now)
-    return MU_ENOMEM;
-  struct entries *before = self->entries;
-  self->entries = now; /* first: who is cut off and comes back at once meets the new secrets */
   for (size_t i = 0; i < before->count; i++) {
     const struct entry *old = &before->list[i];
     const struct entry *new = entries_find(now, old->server->id);
@@ -181,7 +256,32 @@ static int reconfigure(void *context, const void *config)
   }
   for (size_t i = 0; i < now->count; i++) /* declaring again what is the same changes nothing */
     declare(self, &now->list[i]);
-  entries_free(before);
+}
+
+static void user_gone(void *context, const struct mu_principal *principal, const char *why)
+{
+  struct self *self = context;
+  mu_log(self->in, MU_LOG_INFO, "user \"%s\": %s", principal->id, why);
+  mu_event_emit(self->revoked, principal);
+}
+
+static int reconfigure(void *context, const void *given)
+{
+  struct self *self = context;
+  const struct config *config = given;
+  struct entries *entries = entries_new(config, mu_instance_name(self->in)), *entries_before = self->entries;
+  struct users *users = users_new(&config->users, mu_instance_name(self->in)), *users_before = self->users;
+  if (!entries || !users) {
+    entries_free(entries);
+    users_free(users);
+    return MU_ENOMEM;
+  }
+  self->entries = entries; /* first: who is cut off and comes back at once meets the new secrets */
+  self->users = users;
+  reload_entries(self, entries_before, entries);
+  users_compare(users_before, users, user_gone, self);
+  entries_free(entries_before);
+  users_free(users_before);
   return 0;
 }
 
@@ -189,6 +289,7 @@ static void fini(void *context)
 {
   struct self *self = context;
   entries_free(self->entries);
+  users_free(self->users);
   free(self);
 }
 
@@ -202,12 +303,13 @@ static const struct mu_component components[] = {{
     .wants = wants,
     .options = MU_OPTIONS(options),
     .config_size = sizeof(struct config),
-    .check = entries_check,
+    .check = check,
     .init = init,
     .start = start,
     .reconfigure = reconfigure,
     .fini = fini,
 }};
 
-MU_PLUGIN(.name = "auth_static", .version = "1.0.0", .summary = "Machines that the configuration names, with secrets",
-          .licence = "ISC", .components = MU_COMPONENTS(components));
+MU_PLUGIN(.name = "auth_static", .version = "1.0.0",
+          .summary = "Machines and users that the configuration names, with secrets and API keys", .licence = "ISC",
+          .components = MU_COMPONENTS(components));

@@ -5,6 +5,8 @@
 
 #include <muster/muster.h>
 
+#include "users.h"
+
 /* Secrets are padded to this before they are compared, so longer ones are refused by the option table. */
 enum { LONGEST_SECRET = 256, LONGEST_ID = 64, SHORTEST_GOOD_SECRET = 16 };
 
@@ -22,6 +24,7 @@ struct server {
 
 struct config {
   struct mu_list servers;
+  struct mu_list users;
 };
 
 struct entry {
@@ -44,7 +47,7 @@ const struct entry *entries_find(const struct entries *entries, const char *id);
 /* The verdict; *entry is set when it is MU_AUTH_GRANTED. */
 enum mu_verdict entries_judge(const struct entries *entries, struct mu_str id, struct mu_str secret,
                               const struct entry **entry);
-/* check() of the component. */
-void entries_check(const void *config, struct mu_check *check);
+/* check() of `servers`. */
+void entries_check(const struct config *config, struct mu_check *check);
 
 #endif

@@ -87,7 +87,7 @@ def test_header_names_in_any_case(server, name, secret):
 
 def test_without_entries_it_warns_and_refuses_everybody(server):
     s = server(plugins=['{ name = "auth_static"; }', '{ name = "machines"; }', '{ name = "server_status"; }'])
-    assert "there are no servers: every machine is refused" in s.log
+    assert "there are neither servers nor users: everybody is refused" in s.log
     assert upgrade(s, agent_headers().items())[0] == 401
     assert upgrade(s, [])[0] == 401
 
