@@ -7,6 +7,7 @@
 #include <muster/muster.h>
 
 #include "agent.h"
+#include "terminal.h"
 
 static const char *const adaptive_words[] = {"documented", "deployed", "off", NULL};
 
@@ -25,6 +26,13 @@ static const struct mu_option options[] = {
      .preset = "\"documented\"",
      .help = "Whether load lengthens and idleness shortens all intervals, by one factor: 2 to 30 s where 5 s are "
              "configured"},
+    {.key = "key_dir",
+     .type = MU_OPT_STRING,
+     .offset = offsetof(struct agent_config, key_dir),
+     .max = 4095,
+     .help =
+         "Folder of saved API keys, for this user only (0700); used at the next start. Default: $STATE_DIRECTORY, else "
+         "$XDG_CONFIG_HOME/muster, else ~/.config/muster, else /var/lib/muster"},
     MUI_ENTRIES("collectors", struct agent_config, collectors, mui_collector_table, "What is measured"),
     MUI_ENTRIES("uplinks", struct agent_config, uplinks, mui_item_table, "Where reports go"),
 };
@@ -45,6 +53,8 @@ static void check(const void *config_, struct mu_check *check_)
   const struct mui_item *items = config->collectors.items;
   if (config->collectors.count == 0 && config->uplinks.count == 0)
     mu_check_error(check_, NULL, "nothing to do: there are neither collectors nor uplinks");
+  if (config->key_dir && config->key_dir[0] != '/')
+    mu_check_error(check_, "key_dir", "the folder must be an absolute path, \"/…\"");
   for (size_t i = 0; i < config->collectors.count; i++) {
     const char *name = items[i].instance ? items[i].instance : items[i].name;
     char path[64];
@@ -54,6 +64,8 @@ static void check(const void *config_, struct mu_check *check_)
   }
 }
 
+enum { SWITCH_SERVICE = 1 << 0 }; /* its place in `flags` */
+
 static int begin(struct mui_app *app)
 {
   struct agent *agent = calloc(1, sizeof(*agent));
@@ -61,8 +73,11 @@ static int begin(struct mui_app *app)
     return MU_ENOMEM;
   agent->app = app;
   app->state = agent;
+  const struct agent_config *config = app->config;
   int error = rounds_init(agent);
-  return error ? error : report_init(agent);
+  if (!error)
+    error = report_init(agent);
+  return error ? error : service_init(agent, config->key_dir, app->switches & SWITCH_SERVICE);
 }
 
 /* ---- instances ------------------------------------------------------------------------------- */
@@ -147,8 +162,10 @@ static void applied(struct mui_app *app, bool first)
 
 static void stopping(struct mui_app *app)
 {
-  if (app->state)
-    rounds_stop(app->state);
+  if (!app->state)
+    return;
+  rounds_stop(app->state);
+  service_stop(app->state);
 }
 
 static void end(struct mui_app *app)
@@ -166,6 +183,7 @@ static void end(struct mui_app *app)
   }
   mu_timer_free(agent->wake);
   mu_timer_free(agent->patience);
+  service_free(agent);
   free(agent);
   app->state = NULL;
 }
@@ -220,6 +238,7 @@ static void list(struct mui_app *app)
 }
 
 static const struct mui_flag flags[] = {
+    {.name = "service", .help = "Never ask at the terminal: for service managers"},
     {.name = "once", .help = "Print one report as JSON and end", .kinds = 1u << MU_COLLECTOR, .run = once},
     {.name = "list",
      .help = "List the plugins found and the collectors and uplinks configured",
@@ -240,11 +259,13 @@ static const struct mui_program program = {
     .entries_count = MU_COUNT(entries),
     .flags = flags,
     .flags_count = MU_COUNT(flags),
+    .statuses = ",\n77 the server refused the API key, 79 this machine was deleted at the server",
     .check = check,
     .begin = begin,
     .instance = instance,
     .applied = applied,
     .stopping = stopping,
+    .doomed = terminal_restore,
     .end = end,
 };
 

@@ -15,6 +15,7 @@ struct agent_config {
   struct mu_list collectors; /* struct mui_item */
   struct mu_list uplinks;
   int adaptive; /* enum adaptive */
+  const char *key_dir;
 };
 
 /* An uplink that runs. */
@@ -46,7 +47,19 @@ struct agent {
   mu_timer *patience;
   char boot[33];
   uint64_t seq;
+  struct terminal *terminal;
+  char *key_folder;
+  char machine_id[40]; /* empty: not asked for yet */
+  bool ending;
+  int end_status;
 };
+
+/* ---- service.c: agent/1 ---- */
+/* What was made when it failed is for service_free(). */
+int service_init(struct agent *agent, const char *key_dir, bool service);
+/* The end has begun: nobody is asked any more. */
+void service_stop(struct agent *agent);
+void service_free(struct agent *agent);
 
 /* ---- rounds.c: when ---- */
 int rounds_init(struct agent *agent);

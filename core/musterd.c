@@ -106,7 +106,7 @@ int main(int argc, char **argv)
       MUI_COMMON_OPTIONS,
   };
   static const char *const appending[] = {"listen", "plugins", "plugin_dirs", NULL};
-  static const char *const foreign[] = {"collectors", "uplinks", "adaptive", "root", NULL};
+  static const char *const foreign[] = {"collectors", "uplinks", "adaptive", "root", "key_dir", NULL};
   static const struct mui_entries entries[] = {{MU_SERVER, "plugins", offsetof(struct config, plugins)}};
   const struct mui_program program = {
       .name = "musterd",

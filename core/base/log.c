@@ -12,9 +12,13 @@
 #include "base/logging.h"
 #include "base/utf8.h"
 
-enum { LINE_MAX_BYTES = 2048, TOPICS_MAX = 64 };
+enum { LINE_MAX_BYTES = 2048, TOPICS_MAX = 64, HELD_MAX = 64 * 1024 };
 
 static _Atomic int lowest = MU_LOG_INFO;
+static _Atomic bool holding;
+static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mu_buf held; /* whole lines */
+static uint64_t held_lost;
 static void (*sink_fn)(void *context, enum mu_level level, const char *line);
 static void *sink_context;
 
@@ -41,8 +45,7 @@ static bool reorders(const unsigned char *s)
                           (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9));
 }
 
-/* Appends `text` so that it cannot start a line, move a cursor, reorder what is read or break the encoding. */
-static size_t add_escaped(char *line, size_t at, size_t room, const char *text)
+size_t mui_log_escape(char *line, size_t at, size_t room, const char *text)
 {
   size_t len = strlen(text);
   for (size_t i = 0; i < len && at + 7 < room;) {
@@ -65,6 +68,50 @@ static size_t add_escaped(char *line, size_t at, size_t room, const char *text)
   return at;
 }
 
+static void write_out(const char *text, size_t len)
+{
+  while (len > 0) {
+    ssize_t written = write(STDERR_FILENO, text, len);
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written <= 0)
+      return;
+    text += written;
+    len -= (size_t)written;
+  }
+}
+
+/* False: nothing is held (any more). */
+static bool hold_line(const char *line, size_t len)
+{
+  pthread_mutex_lock(&held_lock);
+  bool hold = atomic_load(&holding);
+  if (hold && held.len + len <= HELD_MAX)
+    mu_buf_add(&held, line, len);
+  else if (hold)
+    held_lost++;
+  pthread_mutex_unlock(&held_lock);
+  return hold;
+}
+
+void mui_log_hold(bool hold)
+{
+  pthread_mutex_lock(&held_lock);
+  atomic_store(&holding, hold);
+  if (!hold && held.len > 0)
+    write_out(held.at, held.len);
+  if (!hold && held_lost > 0) {
+    char line[80];
+    int len = snprintf(line, sizeof line, "(%llu log lines were left out meanwhile)\n", (unsigned long long)held_lost);
+    write_out(line, (size_t)len);
+  }
+  if (!hold) {
+    mu_buf_free(&held);
+    held_lost = 0;
+  }
+  pthread_mutex_unlock(&held_lock);
+}
+
 static void write_line(const mu_instance *in, enum mu_level level, const char *text, uint64_t left_out)
 {
   static const char *const words[] = {"debug", "info", "warning", "error"};
@@ -76,7 +123,7 @@ static void write_line(const mu_instance *in, enum mu_level level, const char *t
   size_t at = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
   at += (size_t)snprintf(line + at, sizeof line - at, ".%03dZ %s: %s: ", (int)(now % 1000), words[level],
                          in ? in->name : "muster");
-  at = add_escaped(line, at, sizeof line - 48, text);
+  at = mui_log_escape(line, at, sizeof line - 48, text);
   if (left_out)
     at += (size_t)snprintf(line + at, sizeof line - at, " (%llu more left out)", (unsigned long long)left_out);
   if (sink_fn) {
@@ -85,10 +132,8 @@ static void write_line(const mu_instance *in, enum mu_level level, const char *t
     return;
   }
   line[at++] = '\n';
-  ssize_t written;
-  do
-    written = write(STDERR_FILENO, line, at);
-  while (written < 0 && errno == EINTR);
+  if (!atomic_load_explicit(&holding, memory_order_relaxed) || !hold_line(line, at))
+    write_out(line, at);
 }
 
 MU_PRINTF(4, 0)

@@ -32,6 +32,8 @@ static void doom(const struct mui_run *run)
   if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT))
     dprintf(STDERR_FILENO, "%s: did not stop within %d ms and is ended without order\n", run->app.program->name,
             END_MS);
+  if (run->app.program->doomed)
+    run->app.program->doomed();
   _exit(MUI_STATUS_RUNTIME);
 }
 

@@ -20,6 +20,7 @@ struct command {
   bool describe;
   const char *plugin; /* to describe */
   const struct mui_flag *flag;
+  unsigned switches;
 };
 
 static void help(const struct mui_program *program)
@@ -33,7 +34,8 @@ static void help(const struct mui_program *program)
     printf("      --%-15s %s\n", program->flags[i].name, program->flags[i].help);
   printf("      --version\n      --help\n\n"
          "Signals: SIGTERM and SIGINT stop within 2 s, SIGHUP reloads.\n"
-         "Exit status: 0 in order, 1 failure while running, 2 wrong usage, 78 wrong configuration.\n");
+         "Exit status: 0 in order, 1 failure while running, 2 wrong usage, 78 wrong configuration%s.\n",
+         program->statuses ? program->statuses : "");
 }
 
 static int misused(const struct mui_program *program)
@@ -164,7 +166,11 @@ static int take(struct command *command, int option, int argc, char **argv)
   }
   default:
     if (option >= OPT_FLAG && (size_t)(option - OPT_FLAG) < program->flags_count) {
-      command->flag = &program->flags[option - OPT_FLAG];
+      const struct mui_flag *flag = &program->flags[option - OPT_FLAG];
+      if (flag->run)
+        command->flag = flag;
+      else
+        command->switches |= 1u << (option - OPT_FLAG);
       return -1;
     }
     return misused(program);
@@ -203,5 +209,5 @@ int mui_program_main(const struct mui_program *program, int argc, char **argv)
             program->file, command.path);
     return MUI_STATUS_CONFIG;
   }
-  return command.check ? check_config(&command) : mui_run(program, command.path, command.flag);
+  return command.check ? check_config(&command) : mui_run(program, command.path, command.flag, command.switches);
 }

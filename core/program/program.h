@@ -95,15 +95,16 @@ struct mui_app {
   struct mui_runtime runtime;
   const void *config;          /* the program's struct as it is in force; replaced by a reload */
   const struct mui_plan *plan; /* likewise: its folders and entries */
+  unsigned switches;           /* bit n: the program's n-th flag was given, and has no run() */
   void *state;                 /* the program's own */
 };
 
-/* A command line option that runs something else than the service: --once, --list. */
+/* A command line option: one that runs something else than the service (--once, --list), or a switch. */
 struct mui_flag {
   const char *name;
   const char *help;
   unsigned kinds; /* bits 1 << kind: started for it */
-  /* Instead of the program's `applied`. Ends the program by mui_program_end(), now or later. */
+  /* Instead of the program's `applied`. Ends the program by mui_program_end(), now or later. NULL: a switch, see mui_app. */
   void (*run)(struct mui_app *app);
 };
 
@@ -122,7 +123,8 @@ struct mui_program {
   size_t entries_count;
   const struct mui_flag *flags;
   size_t flags_count;
-  bool serves; /* at the end connections are closed before plugins stop; else after */
+  const char *statuses; /* for --help: further exit statuses, ", 77 …"; NULL: none */
+  bool serves;          /* at the end connections are closed before plugins stop; else after */
 
   /* What the table cannot express. Pure. Paths are those of mu_check_error() from the file's root. */
   void (*check)(const void *config, struct mu_check *check);
@@ -139,6 +141,8 @@ struct mui_program {
   void (*applied)(struct mui_app *app, bool first);
   /* The end has begun: no new work, before anything stops. */
   void (*stopping)(struct mui_app *app);
+  /* The process is about to end without order: only what a signal handler may do. The guard's thread. */
+  void (*doomed)(void);
   /* After everything has stopped: frees `app->state`. */
   void (*end)(struct mui_app *app);
 };

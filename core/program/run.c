@@ -209,6 +209,8 @@ static int start(struct mui_run *run, struct mui_problems *problems)
   const struct mui_program *program = run->app.program;
   struct mui_app *app = &run->app;
   int result = assemble(run);
+  app->config = run->setup->config;
+  app->plan = &run->setup->plan;
   if (result == 0 && program->begin)
     result = program->begin(app);
   if (result == 0 && program->prepare)
@@ -219,8 +221,6 @@ static int start(struct mui_run *run, struct mui_problems *problems)
     return result;
   if (mui_watchdog_start(app->runtime.loop) < 0)
     mu_log(app->runtime.core, MU_LOG_WARN, "the watchdog cannot be started");
-  app->config = run->setup->config;
-  app->plan = &run->setup->plan;
   if (run->flag)
     run->flag->run(app);
   else if (program->applied)
@@ -255,14 +255,14 @@ static unsigned dismantle(struct mui_run *run)
   return stuck;
 }
 
-int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag)
+int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag, unsigned switches)
 {
   struct mui_problems problems = {0};
   unsigned kinds = flag ? flag->kinds : program->kinds;
   struct mui_run *run = calloc(1, sizeof(*run));
   if (!run)
     return MUI_STATUS_RUNTIME;
-  *run = (struct mui_run){.app.program = program, .path = path, .flag = flag, .kinds = kinds};
+  *run = (struct mui_run){.app.program = program, .app.switches = switches, .path = path, .flag = flag, .kinds = kinds};
   run->setup = mui_setup_load(program, path, kinds, &problems);
   int status = MUI_STATUS_CONFIG;
   if (run->setup && problems.errors == 0) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Promises of the log, the counters, the resources and the account of an instance. */
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/logging.h"
@@ -98,7 +100,7 @@ struct thing {
 static int revoked[4];
 static unsigned revoked_count;
 
-static void revoke(struct mui_resource *resource)
+static void forget_it(struct mui_resource *resource)
 {
   mui_resource_del(resource);
   revoked[revoked_count++] = ((struct thing *)resource)->number;
@@ -109,7 +111,7 @@ static void resources_are_revoked_newest_first(void)
   mu_instance *in = begin();
   struct thing things[4] = {{.number = 0}, {.number = 1}, {.number = 2}, {.number = 3}};
   for (int i = 0; i < 4; i++)
-    mui_resource_add(in, &things[i].resource, revoke);
+    mui_resource_add(in, &things[i].resource, forget_it);
   mui_resource_del(&things[1].resource);
   mui_resource_del(&things[1].resource);
   mui_instance_revoke(in);
@@ -161,7 +163,64 @@ static void the_current_call_is_seen_and_nests(void)
   end(in);
 }
 
+/* What is on standard error meanwhile; "" when nothing. */
+static void captured(void (*fn)(mu_instance *in), char *out, size_t size)
+{
+  mu_instance *in = mui_instance_new(NULL, "unit", "unit");
+  FILE *file = tmpfile();
+  fflush(stderr);
+  int before = dup(STDERR_FILENO);
+  dup2(fileno(file), STDERR_FILENO);
+  fn(in);
+  dup2(before, STDERR_FILENO);
+  close(before);
+  rewind(file);
+  out[fread(out, 1, size - 1, file)] = '\0';
+  fclose(file);
+  mui_instance_free(in);
+}
+
+static void say_held(mu_instance *in)
+{
+  mui_log_hold(true);
+  mu_log(in, MU_LOG_INFO, "one");
+  mu_log(in, MU_LOG_INFO, "two");
+}
+
+static void let_go(mu_instance *in)
+{
+  mui_log_hold(false);
+  mu_log(in, MU_LOG_INFO, "three");
+}
+
+static void say_too_much(mu_instance *in)
+{
+  char longer[1000] = "";
+  memset(longer, 'x', sizeof longer - 1);
+  mui_log_hold(true);
+  for (int i = 0; i < 100; i++)
+    mu_log(in, MU_LOG_INFO, "%s", longer);
+  mui_log_hold(false);
+}
+
+static void lines_wait_while_somebody_types(void)
+{
+  static char out[256 * 1024];
+  captured(say_held, out, sizeof out);
+  CU_ASSERT_STRING_EQUAL(out, "");
+  captured(let_go, out, sizeof out);
+  const char *one = strstr(out, ": one\n"), *two = strstr(out, ": two\n"), *three = strstr(out, ": three\n");
+  CU_ASSERT(one && two && three && one < two && two < three);
+  captured(say_too_much, out, sizeof out);
+  CU_ASSERT(strlen(out) < 66 * 1024 && strlen(out) > 60 * 1024);
+  CU_ASSERT_PTR_NOT_NULL(strstr(out, "log lines were left out meanwhile)\n"));
+  captured(let_go, out, sizeof out); /* nothing is left of before */
+  CU_ASSERT_PTR_NULL(strstr(out, "xxx"));
+  CU_ASSERT_PTR_NULL(strstr(out, "left out"));
+}
+
 static const struct unit_test tests[] = {
+    {"lines wait while somebody types", lines_wait_while_somebody_types},
     {"text from outside cannot forge lines", text_from_outside_cannot_forge_lines},
     {"limited lines come once a second per topic", limited_lines_come_once_a_second_per_topic},
     {"counters are found by name", counters_are_found_by_name},
