@@ -127,8 +127,6 @@ enum arrival agents_arrive(struct link *link, mu_conn *conn, const struct mu_pri
   struct link *older = place->link;
   place->link = link;
   link->place = place;
-  int64_t every_ns = server->config->ping_every * 1000000000, now_ns = mu_mono_ns();
-  link->ping_ns = now_ns + every_ns; /* those that came together are together only for the first one */
   if (older) {
     older->place = NULL;
     replace(older, conn);

@@ -197,6 +197,13 @@ static mu_text *sign(struct server *server, const struct mu_principal *principal
   return tokens_sign(server->key, &bearer, now_s, lifetime_s);
 }
 
+/* The first ping is due; spread a little, because connections come in crowds. */
+static void begin_pings(struct link *link)
+{
+  int64_t every_ns = link->server->config->ping_every * 1000000000;
+  link->ping_ns = mu_mono_ns() + every_ns - every_ns / 4 * (int64_t)(link->conn >> 24 & 15) / 15;
+}
+
 static void granted_agent(struct attempt *attempt, struct link *link, mu_conn *conn,
                           const struct mu_principal *principal)
 {
@@ -226,6 +233,7 @@ static void granted_agent(struct attempt *attempt, struct link *link, mu_conn *c
   mu_conn_set_principal(conn, principal);
   link->pending = false;
   link->scope = MU_SESSION_AGENT;
+  begin_pings(link);
   mu_count(attempt->token ? server->resumed : server->granted, 1);
   say_success(link, conn, principal, token, attempt->token ? attempt->claims.expires - now_s : lifetime_s);
   mu_text_unref(token);
@@ -251,6 +259,8 @@ static void granted_admin(struct attempt *attempt, struct link *link, mu_conn *c
   }
   mu_conn_set_principal(conn, principal);
   link->pending = false;
+  if (link->scope == MU_SESSION_NOBODY)
+    begin_pings(link);
   link->scope = MU_SESSION_ADMIN;
   link->expires_s = attempt->token ? attempt->claims.expires : now_s + lifetime_s;
   mu_count(attempt->token ? server->resumed : server->granted, 1);
