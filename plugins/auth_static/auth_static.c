@@ -160,6 +160,22 @@ static const struct mu_auth service = {.size = sizeof(struct mu_auth),
 
 /* ---- machines -------------------------------------------------------------------------------- */
 
+/* The owner may be one of the users here, who has a name. */
+static void name_owner(struct self *self, const struct mu_machine_entry *entry)
+{
+  const struct mu_machines *machines = self->machines.api;
+  const struct mu_principal *user;
+  if (users_known(self->users, mu_str(entry->owner), MU_STR(""), &user) != MU_AUTH_GRANTED)
+    return;
+  const struct mu_machine *machine =
+      machines->find(self->machines.self, entry->provider, entry->owner, entry->id, false);
+  const struct mu_machine_facts facts = {.size = sizeof facts, .owner_name = mu_str(user->name)};
+  int result = machine ? machines->describe(self->machines.self, machine, &facts) : MU_ENOENT;
+  if (result != 0)
+    mu_log(self->in, MU_LOG_ERROR, "machine \"%s\": its owner's name could not be set: %s", entry->id,
+           mu_strerror(result));
+}
+
 static void declare(struct self *self, const struct entry *entry)
 {
   const struct mu_machines *machines = self->machines.api;
@@ -178,6 +194,8 @@ static void declare(struct self *self, const struct entry *entry)
   int result = machines->declare(self->machines.self, self->in, &wanted);
   if (result != 0)
     mu_log(self->in, MU_LOG_ERROR, "machine \"%s\" could not be declared: %s", server->id, mu_strerror(result));
+  else
+    name_owner(self, &wanted);
 }
 
 static void withdraw(struct self *self, const struct entry *entry)

@@ -43,6 +43,12 @@ static const struct mu_option options[] = {
 
 /* ---- one machine as a message ---- */
 
+/* Empty for the operator's machines. Whoever made a machine public is seen with it. */
+static const char *owner_shown(const struct mu_machine *machine)
+{
+  return machine->owner[0] && machine->owner_name[0] ? machine->owner_name : machine->owner;
+}
+
 static int render(void *self, const struct mu_machine *machine, mu_text **text)
 {
   struct console *console = self;
@@ -57,13 +63,14 @@ static int render(void *self, const struct mu_machine *machine, mu_text **text)
   } members[] = {{",\"name\":", machine->name},
                  {",\"group\":", machine->group},
                  {",\"country\":", machine->country},
-                 {",\"location\":", machine->location}}; /* not the owner: this is for everybody */
+                 {",\"location\":", machine->location},
+                 {",\"owner\":", owner_shown(machine)}};
   for (size_t i = 0; i < MU_COUNT(members); i++) {
     mu_buf_adds(&buf, members[i].name);
     mu_buf_json_string(&buf, mu_str(members[i].value));
   }
   mu_buf_printf(&buf, ",\"online\":%s,\"lastSeen\":%lld,\"metrics\":", machine->online ? "true" : "false",
-                (long long)machine->last_report_ms);
+                (long long)machine->seen_ms);
   if (metrics_text)
     mu_buf_add(&buf, mu_text_data(metrics_text), mu_text_len(metrics_text));
   else
@@ -241,7 +248,8 @@ static int start(void *self)
   console->api = console->machines.api;
   if (!(console->form = console->api->form_add(console->machines.self, console->in, &form_ops, console)))
     return MU_ENOMEM;
-  static const char *const changes[] = {MU_EVENT_MACHINE_REPORT, MU_EVENT_MACHINE_INFO, MU_EVENT_MACHINE_OFFLINE};
+  static const char *const changes[] = {MU_EVENT_MACHINE_ONLINE, MU_EVENT_MACHINE_SEEN, MU_EVENT_MACHINE_REPORT,
+                                        MU_EVENT_MACHINE_INFO, MU_EVENT_MACHINE_OFFLINE};
   for (size_t i = 0; i < MU_COUNT(changes) && result == 0; i++)
     result = mu_event_on(console->in, changes[i], 0, on_change, console);
   if (result == 0)

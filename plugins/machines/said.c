@@ -111,7 +111,11 @@ int registry_describe(struct record *record, const struct mu_machine_facts *give
     pub->facts = mu_text_ref(given->facts);
     mu_text_unref(old);
   }
-  record_alive(record);
+  bool itself = given->facts || given->ip.len > 0;
+  for (unsigned i = 0; i < SAID_COUNT; i++)
+    itself |= texts[i].len > 0;
+  if (itself) /* who the owner is others say, too */
+    record_alive(record);
   pub->version++;
   if (said > 0 || named > 0 || news)
     record_tell(record, record->registry->info);

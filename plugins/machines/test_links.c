@@ -199,8 +199,12 @@ static void tells_of_itself(void)
   CU_ASSERT_STRING_EQUAL(mu_text_data(machine->facts), "{\"cpu\":4}");
   CU_ASSERT_EQUAL(describe(&world, machine, "{\"cpu\":8}", "", ""), 0);
   told(&world, "info:a ");
-  CU_ASSERT_EQUAL(describe(&world, machine, NULL, "", "Ann B."), 0);
+  int64_t seen = machine->seen_ms;
+  now_ns += SECOND;
+  struct mu_machine_facts owner = {.size = sizeof owner, .owner_name = MU_STR("Ann B.")};
+  CU_ASSERT_EQUAL(world.api->describe(world.self, machine, &owner), 0);
   told(&world, "info:a ");
+  CU_ASSERT_EQUAL(machine->seen_ms, seen); /* said by others, and no sign of life */
   CU_ASSERT_STRING_EQUAL(machine->owner_name, "Ann B.");
 
   /* Where the struct ends early, as an older plugin's does, nothing beyond it is read. */

@@ -127,7 +127,7 @@ function makeCard() {
 }
 
 function showCores(card, list) {
-  const cores = Array.isArray(list) && list.length > 1 ? list : [];
+  const cores = Array.isArray(list) && list.length > 1 ? list.slice(0, 512).filter(Number.isFinite) : [];
   card.cores.hidden = cores.length === 0;
   card.strip.classList.toggle("many", cores.length > 24);
   while (card.strip.childElementCount > cores.length) card.strip.lastElementChild.remove();
@@ -155,8 +155,22 @@ function showDetails(card, title, entries, open) {
   made.facts.end();
 }
 
+// Figures come as the machine sent them, so what is of another kind than expected is left out.
+const plainValue = (value) => ["number", "string", "boolean"].includes(typeof value);
+function figures(collector, ...lists) {
+  const entries = collector && typeof collector === "object" ? Object.entries(collector) : [];
+  const clean = Object.fromEntries(entries.filter(([, value]) => plainValue(value)));
+  for (const name of lists) {
+    const list = Array.isArray(collector?.[name]) ? collector[name].slice(0, 512) : [];
+    clean[name] = list.filter((item) => item && typeof item === "object").map((item) => figures(item));
+  }
+  return clean;
+}
+
 function showCard({ data, card }) {
-  const { cpu = {}, memory = {}, disk = {}, network = {}, system = {}, agent = {} } = data.metrics;
+  const { metrics } = data;
+  const cpu = figures(metrics.cpu), memory = figures(metrics.memory), disk = figures(metrics.disk, "disks"), agent = figures(metrics.agent);
+  const network = figures(metrics.network, "interfaces"), system = figures(metrics.system, "temperatures");
   card.node.classList.toggle("offline", !data.online);
   card.node.dataset.id = data.id;
   card.node.dataset.online = data.online;
@@ -178,9 +192,10 @@ function showCard({ data, card }) {
   if (memory.swap_total > 0) showBar(card.bars, "Swap", memory.swap_used_percent, `${bytes(memory.swap_used)} of ${bytes(memory.swap_total)}`);
   showBar(card.bars, "Disk", disk.used_percent, `${bytes(disk.used)} of ${bytes(disk.total)}`);
   card.bars.end();
-  showCores(card, cpu.per_core);
+  showCores(card, metrics.cpu?.per_core);
 
   card.facts.begin();
+  if (data.owner) showFact(card.facts, "Owner", data.owner);
   if (network.rx_speed !== undefined) showFact(card.facts, "Network", `↓ ${speed(network.rx_speed)}`, `↑ ${speed(network.tx_speed)}`);
   if (cpu.load1 !== undefined) showFact(card.facts, "Load", ...[cpu.load1, cpu.load5, cpu.load15].map((n) => Number(n).toFixed(2)));
   if (system.uptime !== undefined) showFact(card.facts, "Up", span(system.uptime));
@@ -190,22 +205,22 @@ function showCard({ data, card }) {
   card.more.begin();
   showDetails(card, "System", [["Host name", system.hostname], ["Processor", cpu.model], ["Kernel", system.kernel], ["Architecture", system.arch],
     ["Virtualization", system.virtualization], ["Agent", agent.version]].filter(([, text]) => text).map(([k, v]) => [k, String(v)]), false);
-  showDetails(card, "Disks", (disk.disks ?? []).map((d) => [String(d.path),
+  showDetails(card, "Disks", disk.disks.map((d) => [String(d.path),
     `${percent(d.used_percent)} of ${bytes(d.total)}` + (d.read_speed === undefined ? "" : ` · read ${speed(d.read_speed)} · write ${speed(d.write_speed)}`)]), false);
-  showDetails(card, "Interfaces", (network.interfaces ?? []).map((n) => [String(n.name),
+  showDetails(card, "Interfaces", network.interfaces.map((n) => [String(n.name),
     `↓ ${speed(n.rx_speed)} (${bytes(n.rx_bytes)})  ↑ ${speed(n.tx_speed)} (${bytes(n.tx_bytes)})`]), false);
-  showDetails(card, "Temperatures", (system.temperatures ?? []).map((t) => [String(t.name), `${Number(t.celsius).toFixed(1)} °C`]), false);
-  for (const [collector, metrics] of Object.entries(data.metrics))
-    if (!known.has(collector) && metrics && typeof metrics === "object")
-      showDetails(card, words(collector), Object.entries(metrics).map(([k, v]) => [words(k), plain(v)]), true);
+  showDetails(card, "Temperatures", system.temperatures.map((t) => [String(t.name), `${Number(t.celsius).toFixed(1)} °C`]), false);
+  for (const [collector, values] of Object.entries(metrics))
+    if (!known.has(collector) && values && typeof values === "object")
+      showDetails(card, words(collector), Object.entries(values).map(([k, v]) => [words(k), plain(v)]), true);
   card.more.end();
 }
 
 function showState(data, card) {
   card.node.classList.toggle("never", !data.lastSeen);
-  put(card.state, data.online ? "online" : data.lastSeen ? "offline" : "never reported");
-  put(card.about, data.online ? card.aboutText || " " : data.lastSeen ? `Last report ${span((Date.now() - data.lastSeen) / 1000)} ago`
-    : "Waiting for its first report");
+  put(card.state, data.online ? "online" : data.lastSeen ? "offline" : "never seen");
+  put(card.about, data.online ? card.aboutText || " " : data.lastSeen ? `Last seen ${span((Date.now() - data.lastSeen) / 1000)} ago`
+    : "Waiting for its first sign of life");
 }
 
 // ---- all cards ----
@@ -217,7 +232,7 @@ const sections = new Map(); // group → { section, title, grid }
 function arrange() {
   const wanted = page.search.value.trim().toLowerCase();
   const list = [...machines.values()].sort((a, b) => order(a.data, b.data));
-  const shown = list.filter(({ data }) => !wanted || `${data.name} ${data.id} ${data.group} ${data.location}`.toLowerCase().includes(wanted));
+  const shown = list.filter(({ data }) => !wanted || `${data.name} ${data.id} ${data.group} ${data.location} ${data.owner}`.toLowerCase().includes(wanted));
   const places = new Map();
   for (const machine of shown) {
     const group = machine.data.group;
