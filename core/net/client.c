@@ -129,6 +129,14 @@ static void revoke_client(struct mui_resource *resource)
   mu_client_free((struct mu_client *)resource);
 }
 
+struct mu_client *mui_client_of(struct mui_net *net, const void *ssl)
+{
+  for (struct mu_client *at = net->clients->first; at; at = at->next)
+    if (at->wsi && lws_get_ssl(at->wsi) == ssl)
+      return at;
+  return NULL;
+}
+
 /* ---- coming and going ------------------------------------------------------------------------ */
 
 /* Tells the plugin. False: it freed the client. */
@@ -352,6 +360,7 @@ static struct lws_vhost *vhost_for(struct mui_net *net, mu_instance *in, bool tl
   mui_net_vhost_info(net, &info);
   info.port = CONTEXT_PORT_NO_LISTEN;
   info.protocols = protocols;
+  info.user = net;
   /* Kept by the library as it is. */
   info.vhost_name = ca_file ? made->ca_file : tls ? "muster-client" : "muster-client-plain";
   made->tls = tls;

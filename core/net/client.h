@@ -57,7 +57,8 @@ struct mu_client {
   struct lookup *lookup;
   struct mui_address addresses[MUI_CLIENT_ADDRESSES];
   size_t address_count, address_at;
-  unsigned failures; /* in a row */
+  unsigned failures;       /* in a row */
+  unsigned long tls_error; /* OpenSSL's, of this attempt's handshake */
   int64_t up_ns;
   mu_timer *timer; /* the state's: next attempt, attempt takes too long, close takes too long, end */
   mu_timer *ping, *pong;
@@ -82,5 +83,14 @@ void mui_client_failed(struct mu_client *client, int status, const char *reason)
 /* The link is gone, or none came about: again later, or never. */
 void mui_client_down(struct mu_client *client, int status, unsigned code, const char *reason);
 void mui_client_drop_oldest(struct mu_client *client);
+/* Whose handshake this is; NULL: nobody's any more. `ssl` is an SSL. */
+struct mu_client *mui_client_of(struct mui_net *net, const void *ssl);
+
+/* ---- client_tls.c ---------------------------------------------------------------------------- */
+
+/* The library made the SSL_CTX of a client's vhost: sets it up. */
+void mui_client_tls_context(struct lws *wsi, void *ssl_ctx);
+/* Why the handshake failed. */
+void mui_client_tls_explain(const struct mu_client *client, struct lws *wsi, char *text, size_t size);
 
 #endif

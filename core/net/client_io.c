@@ -3,9 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/ssl.h>
-#include <openssl/x509.h>
-
 #include <muster/log.h>
 #include "base/utf8.h"
 #include "net/client.h"
@@ -131,18 +128,14 @@ static void keep_close(struct mu_client *client, const unsigned char *data, size
 }
 
 /* The library's words for a failed attempt, as people know the cause. */
-static void explain(struct lws *wsi, const char *said, char *text, size_t size)
+static void explain(const struct mu_client *client, struct lws *wsi, const char *said, char *text, size_t size)
 {
-  if (strstr(said, "SSL")) {
-    SSL *ssl = lws_get_ssl(wsi);
-    long verified = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
-    snprintf(text, size, "TLS handshake failed: %s",
-             verified != X509_V_OK ? X509_verify_cert_error_string(verified) : "no common ground; is it a TLS server?");
-  } else if (strcmp(said, "Unable to connect") == 0) { /* the system's error is gone by now */
+  if (strstr(said, "SSL"))
+    mui_client_tls_explain(client, wsi, text, size);
+  else if (strcmp(said, "Unable to connect") == 0) /* the system's error is gone by now */
     snprintf(text, size, "connection refused, or host unreachable");
-  } else {
+  else
     snprintf(text, size, "%s", said[0] ? said : "the connection could not be made");
-  }
 }
 
 static void on_closed(struct mu_client *client)
@@ -188,7 +181,7 @@ static int dispatch(struct mu_client *client, struct lws *wsi, enum lws_callback
     if (status >= 300)
       snprintf(text, sizeof text, "the server refused the upgrade with status %u", status);
     else
-      explain(wsi, said, text, sizeof text);
+      explain(client, wsi, said, text, sizeof text);
     mui_client_failed(client, status >= 300 ? (int)status : 0, text);
     return 0;
   }
@@ -228,6 +221,8 @@ static bool concerns_client(enum lws_callback_reasons reason)
 int mui_client_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
   struct mu_client *client = user;
+  if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS)
+    mui_client_tls_context(wsi, user);
   if (!concerns_client(reason))
     return 0;
   if (!client) {

@@ -147,6 +147,8 @@ struct lws_vhost *mui_tls_vhost(struct mui_net *net, const char *certificate, co
 MUI_API bool mui_tls_check(const char *certificate, const char *key, bool *exposed, char *problem, size_t problem_size);
 /* The library made the SSL_CTX of a listening vhost: sets it up. */
 void mui_tls_context(struct lws *wsi, void *ssl_ctx);
+/* A session ends before its first request, though not for its time: says so when the client had begun something. */
+void mui_net_no_request(const struct mui_session *session, struct lws *wsi);
 void mui_tls_fini(struct mui_net *net);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */

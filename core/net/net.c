@@ -27,7 +27,8 @@ static void on_library_log(int level, const char *line)
   if (!core)
     return;
   int len = (int)strcspn(line, "\n");
-  if (strncmp(line, "lws_client_handshake: ", 22) == 0) { /* the client's own line says it better */
+  if (strncmp(line, "lws_client_handshake: ", 22) == 0 ||
+      strstr(line, "(preverify_ok=")) { /* the client's own line says it better */
     mu_log(core, MU_LOG_DEBUG, "libwebsockets: %.*s", len, line);
     return;
   }
@@ -67,6 +68,10 @@ static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *us
     if (session)
       mui_session_requested(session);
     return mui_http_callback(wsi, reason, session, in, len);
+  case LWS_CALLBACK_CLOSED_HTTP:
+    if (session && session->waiting_pprev)
+      mui_net_no_request(session, wsi);
+    return mui_http_callback(wsi, reason, session, in, len);
   case LWS_CALLBACK_HTTP_BODY:
   case LWS_CALLBACK_HTTP_BODY_COMPLETION:
   case LWS_CALLBACK_HTTP_FILE_COMPLETION:
@@ -74,7 +79,6 @@ static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *us
   case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
   case LWS_CALLBACK_HTTP_BIND_PROTOCOL:
   case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
-  case LWS_CALLBACK_CLOSED_HTTP:
     return mui_http_callback(wsi, reason, session, in, len);
   case LWS_CALLBACK_RAW_ADOPT:
   case LWS_CALLBACK_RAW_RX:

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <linux/tcp.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -185,6 +186,21 @@ static const char *in_words(unsigned long error)
   return reason ? reason : "unknown error";
 }
 
+/* Of one that has reset the connection already, the system no longer tells it. */
+static void peer_address(const struct mui_net *net, const SSL *ssl, char *out)
+{
+  struct sockaddr_storage peer;
+  socklen_t len = sizeof peer;
+  if (getpeername(SSL_get_fd(ssl), (struct sockaddr *)&peer, &len) == 0) {
+    mui_address_text(&peer, out);
+    return;
+  }
+  const struct mui_session *at = net->listeners->first_session;
+  while (at && !(at->wsi && lws_get_ssl(at->wsi) == ssl))
+    at = at->next;
+  strcpy(out, at ? at->address : "a client");
+}
+
 /* The library closes without a word. */
 static void on_handshake(const SSL *ssl, int where, int result)
 {
@@ -192,14 +208,25 @@ static void on_handshake(const SSL *ssl, int where, int result)
   if (where != SSL_CB_ACCEPT_EXIT || result > 0 || !error || ERR_GET_LIB(error) != ERR_LIB_SSL)
     return;
   const struct mui_certificate *at = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-  char address[46] = "a client";
-  struct sockaddr_storage peer;
-  socklen_t len = sizeof peer;
-  if (getpeername(SSL_get_fd(ssl), (struct sockaddr *)&peer, &len) == 0)
-    mui_address_text(&peer, address);
+  char address[46];
+  peer_address(at->net, ssl, address);
   mui_net_count(at->net, "handshakes_failed");
   mu_log_limited(at->net->runtime->core, MU_LOG_INFO, "handshakes_failed", "%s: TLS handshake failed: %s", address,
                  in_words(error));
+}
+
+void mui_net_no_request(const struct mui_session *session, struct lws *wsi)
+{
+  struct tcp_info about = {0};
+  socklen_t len = sizeof about;
+  if (session->listener->tls || session->net->stopping ||
+      getsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_INFO, &about, &len) != 0 || about.tcpi_bytes_received == 0)
+    return;
+  mui_net_count(session->net, "requests_broken");
+  mu_log_limited(
+      session->net->runtime->core, MU_LOG_INFO, "requests_broken",
+      "%s: ended without a whole HTTP request: headers too large, another protocol, or TLS on a port without it",
+      session->address);
 }
 
 void mui_tls_context(struct lws *wsi, void *ctx)

@@ -259,7 +259,7 @@ def test_large_headers(shared, name, kind):
                 link.rest(4)
                 assert link.ended and time.monotonic() - began < 4
         after = shared.counters()
-        moved.update({k: True for k in ("core.library_complaints", "core.requests_too_slow") if after.get(k, 0) != before.get(k, 0)})
+        moved.update({k: True for k in ("core.library_complaints", "core.requests_broken", "core.requests_too_slow") if after.get(k, 0) != before.get(k, 0)})
 
 
 @pytest.mark.parametrize("kind", ("upgrade", "page"))
@@ -270,7 +270,7 @@ def test_path_of_20_kb(shared, kind):
         answer = shared.talk(upgrade(path) if kind == "upgrade" else request(f"GET {path} HTTP/1.1", "Host: t", "Connection: close"))
         assert status_of(answer) in (None, 400, 404, 414, 431), answer
         after = shared.counters()
-        moved.update({k: True for k in ("core.library_complaints", "core.requests_too_slow", "core.upgrades_refused")
+        moved.update({k: True for k in ("core.library_complaints", "core.requests_broken", "core.requests_too_slow", "core.upgrades_refused")
                       if after.get(k, 0) != before.get(k, 0)})
 
 
@@ -321,7 +321,7 @@ def test_odd_requests(shared, name):
         time.sleep(0.05)
         after = shared.counters()
         moved.update({k: True for k in after if after[k] != before.get(k, 0) and k.startswith(("core.", "server_status."))})
-        assert set(moved) <= {"core.library_complaints", "core.requests_too_slow", "core.upgrades_refused",
+        assert set(moved) <= {"core.library_complaints", "core.requests_broken", "core.requests_too_slow", "core.upgrades_refused",
                               "server_status.agents_refused"}  # what came after the odd line was lost
 
 
