@@ -496,6 +496,14 @@ void deletions_failed(struct deletions *deletions, uint64_t number)
   end_if_over(deletions);
 }
 
+bool deletions_doubtful(const struct deletions *deletions)
+{
+  for (struct entry *entry = deletions->first; entry; entry = entry->next)
+    if (entry->state == SEEN && entry->misses > 0)
+      return true;
+  return false;
+}
+
 size_t deletions_seen(const struct deletions *deletions)
 {
   size_t seen = 0;

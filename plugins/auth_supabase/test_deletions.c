@@ -111,9 +111,12 @@ static void two_answers_delete(void)
   CU_ASSERT_EQUAL(deletions_know(world.deletions, "u", B), 0);
   CU_ASSERT_EQUAL(poll(&world, "u/" A " u/" B), 2);
   CU_ASSERT_EQUAL(deletions_seen(world.deletions), 2);
+  CU_ASSERT_FALSE(deletions_doubtful(world.deletions));
   poll(&world, "u/" B);
   CU_ASSERT_EQUAL(world.removals, 0);
+  CU_ASSERT_TRUE(deletions_doubtful(world.deletions));
   poll(&world, "u/" B);
+  CU_ASSERT_FALSE(deletions_doubtful(world.deletions));
   CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " ");
   CU_ASSERT_EQUAL(deletions_seen(world.deletions), 1);
   close_world(&world);

@@ -155,7 +155,7 @@ void watch_check(const struct watch_config *config, struct mu_check *check)
   bool events = config->realtime || (config->listen && config->listen[0]);
   if (config->poll_every == 0 && config->table && config->table[0])
     mu_check_warn(check, "machines.poll_every", "%s",
-                  events ? "without polls a deletion that the others miss is not noticed before their next gap"
+                  events ? "without polls a deletion that the others miss is noticed only when they connect again"
                          : "nothing notices deleted machines: to say so on purpose, set table = \"\"");
 }
 

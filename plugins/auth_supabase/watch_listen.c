@@ -25,6 +25,7 @@ struct listen {
   mu_timer *again;
   unsigned failures;
   bool told, stopped;
+  char farewell[REASON_MAX]; /* what the server said unasked, at last */
   mu_counter *connects, *notices, *bad;
 };
 
@@ -100,20 +101,26 @@ static PGconn *connect_with_defaults(const char *conninfo)
   return connection;
 }
 
-/* The last line says it; the password, should it ever be in there, not. */
+/* The first line says it; the password, should it ever be in there, is not told. */
 static void explain(PGconn *connection, char *reason)
 {
   const char *said = connection ? PQerrorMessage(connection) : "out of memory";
-  size_t len = strlen(said);
-  while (len > 0 && (said[len - 1] == '\n' || said[len - 1] == ' '))
-    len--;
-  size_t from = len;
-  while (from > 0 && said[from - 1] != '\n')
-    from--;
-  snprintf(reason, REASON_MAX, "%.*s", (int)(len - from), said + from);
+  snprintf(reason, REASON_MAX, "%.*s", (int)strcspn(said, "\n"), said);
   const char *password = connection ? PQpass(connection) : NULL;
   if (password && password[0] && strstr(said, password))
     snprintf(reason, REASON_MAX, "the connection failed");
+}
+
+/* Instead of libpq's own way, which is a line on stderr. */
+static void on_words(void *context, const char *said)
+{
+  struct listen *listen = context;
+  snprintf(listen->farewell, sizeof listen->farewell, "%.*s", (int)strcspn(said, "\n"), said);
+}
+
+static void on_words_dropped(void *context, const char *said)
+{
+  (void)context, (void)said;
 }
 
 /* ---- on a worker thread ---------------------------------------------------------------------- */
@@ -123,6 +130,8 @@ static int work(void *context)
   struct attempt *attempt = context;
   attempt->connection = connect_with_defaults(attempt->conninfo);
   bool good = false;
+  if (attempt->connection)
+    PQsetNoticeProcessor(attempt->connection, on_words_dropped, NULL);
   if (attempt->connection && PQstatus(attempt->connection) == CONNECTION_OK) {
     char *channel = PQescapeIdentifier(attempt->connection, attempt->channel, strlen(attempt->channel));
     char command[300];
@@ -196,6 +205,8 @@ static void on_socket(void *context, int fd, unsigned events)
   if (good && PQstatus(listen->connection) == CONNECTION_OK)
     return;
   explain(listen->connection, reason);
+  if (listen->farewell[0])
+    snprintf(reason, sizeof reason, "%s", listen->farewell);
   come_back(listen, reason);
 }
 
@@ -218,6 +229,8 @@ static void on_done(void *context, int result)
   if (result == 0) {
     listen->connection = attempt->connection;
     attempt->connection = NULL;
+    listen->farewell[0] = '\0';
+    PQsetNoticeProcessor(listen->connection, on_words, listen);
     listen->watch = mu_fd_new(listen->source.in, PQsocket(listen->connection), MU_FD_READ, on_socket, listen);
   }
   if (!listen->watch) {

@@ -11,6 +11,7 @@ enum {
   AT_ONCE = 3,         /* questions under way: the look-ups of keys want their turn, too */
   FIRST_LOOK_MS = 200, /* a moment for the others that come with it */
   SOON_MS = 50,
+  CONFIRM_MS = 10000, /* where nothing polls regularly: until the answers in a row are complete */
 };
 
 /* Under way; found again by number, for the deletions know nothing of pointers. */
@@ -166,6 +167,9 @@ static void pump(struct poll *poll)
     again = false;
     if (deletions_running(poll->deletions))
       break;
+    if (poll->in_round && poll->source.config->poll_every == 0 && !mu_timer_active(poll->regular) &&
+        (poll->round_failed || deletions_doubtful(poll->deletions)))
+      mu_timer_start(poll->regular, CONFIRM_MS, 0);
     if (poll->in_round && poll->failing && !poll->round_failed) {
       poll->failing = false;
       mu_log(poll->source.in, MU_LOG_INFO, "rows of \"%s\" can be asked for again", poll->source.config->table);
@@ -188,7 +192,8 @@ static void on_regular(void *context)
 {
   struct poll *poll = context;
   unsigned seconds = (unsigned)poll->source.config->poll_every;
-  mu_timer_start(poll->regular, source_delay_ms(&seconds, 1, 0), 0);
+  if (seconds > 0)
+    mu_timer_start(poll->regular, source_delay_ms(&seconds, 1, 0), 0);
   if (!deletions_running(poll->deletions)) /* a slow one is not overtaken */
     poll->all_wanted = true;
   pump(poll);
