@@ -161,13 +161,30 @@ void watch_check(const struct watch_config *config, struct mu_check *check)
 
 /* ---- the judgement's words ------------------------------------------------------------------- */
 
+/* Each deletion has its line, unless there are so many that a user could fill the log with them. */
+static void log_removal(struct watch *watch, const char *owner, const char *id)
+{
+  int64_t now_ns = mu_mono_ns();
+  if (watch->burst == 0 || now_ns - watch->burst_from_ns > INT64_C(1000000000)) {
+    watch->burst_from_ns = now_ns;
+    watch->burst = 0;
+  }
+  long long most = (long long)watch->config->burst;
+  if ((long long)watch->burst < most)
+    mu_log(watch->in, MU_LOG_INFO, "machine \"%s\" of user \"%s\" was deleted", id, owner);
+  else if ((long long)watch->burst == most)
+    mu_log(watch->in, MU_LOG_WARN, "more than %lld machines were deleted within a second; the others are only counted",
+           most);
+  watch->burst++;
+}
+
 static void on_remove(void *self, const char *owner, const char *id)
 {
   struct watch *watch = self;
   if (!watch->api)
     return;
   mu_count(watch->deleted, 1);
-  mu_log_limited(watch->in, MU_LOG_INFO, "machine deleted", "machine \"%s\" of user \"%s\" was deleted", id, owner);
+  log_removal(watch, owner, id);
   int error = watch->api->remove(watch->machines.self, mu_instance_name(watch->in), owner, id);
   if (error)
     mu_log(watch->in, MU_LOG_ERROR, "machine \"%s\" was deleted and cannot be removed: %s", id, mu_strerror(error));
@@ -210,19 +227,8 @@ static void on_gone(void *self, struct mu_str id)
   struct watch *watch = self;
   if (!watch->api)
     return;
-  size_t removed = deletions_gone(watch->deletions, id, mu_now_ms());
-  if (removed == 0)
+  if (deletions_gone(watch->deletions, id, mu_now_ms()) == 0)
     mu_count(watch->unknown, 1);
-  int64_t now_ns = mu_mono_ns();
-  if (now_ns - watch->burst_from_ns > INT64_C(1000000000)) {
-    watch->burst_from_ns = now_ns;
-    watch->burst = 0;
-  }
-  size_t before = watch->burst;
-  watch->burst += removed;
-  if (before <= (size_t)watch->config->burst && watch->burst > (size_t)watch->config->burst)
-    mu_log(watch->in, MU_LOG_WARN, "more than %lld machines were deleted within a second",
-           (long long)watch->config->burst);
 }
 
 static void on_gap(void *self)
