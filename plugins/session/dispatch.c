@@ -321,7 +321,10 @@ int dispatch_message(struct link *link, mu_conn *conn, struct mu_str text)
     if (!handler)
       return result;
   }
-  if (!(handler->scopes & (unsigned)link->scope) || (link->pending && link->scope == MU_SESSION_NOBODY))
-    return wrong_place(link, conn, handler->type);
+  if (!(handler->scopes & (unsigned)link->scope) || (link->pending && link->scope == MU_SESSION_NOBODY)) {
+    struct mu_json_error error;
+    return mu_json_scan(NULL, text.at, text.len, NULL, &error) == 0 ? wrong_place(link, conn, handler->type)
+                                                                    : bad_message(link, conn, text, &error, NULL);
+  }
   return call(handler, link, conn, text);
 }
