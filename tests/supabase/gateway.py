@@ -2,7 +2,6 @@
 """A Supabase project's one origin for tests: {url}/rest/v1/… and {url}/realtime/v1/websocket over a real database, able to fail on demand."""
 import asyncio
 import json
-import os
 import secrets
 import ssl
 import subprocess
@@ -17,6 +16,7 @@ from urllib.parse import parse_qs
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from postgres import free_port
 from postgrest import Answer, PostgREST, make_jwt
@@ -84,7 +84,6 @@ class RealPostgREST:
     async def answer(self, method, path, raw_query, headers, body):
         if self.session is None:
             self.session = aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0))
-        from yarl import URL
         url = URL(f"{self.url}{path}{'?' + raw_query if raw_query else ''}", encoded=True)
         kept = {key: value for key, value in headers.items() if key not in ("host", "connection", "content-length", "transfer-encoding")}
         try:
@@ -193,12 +192,18 @@ class Gateway:
             self._call(self.backend.close())
         elif self.backend:
             self.backend.close()
+        self._call(self._end_tasks())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.loop.close()
 
     def _call(self, coroutine, timeout=30):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
+
+    async def _end_tasks(self):
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await self.loop.shutdown_default_executor()
 
     async def _open_front(self):
         context = None
@@ -277,7 +282,7 @@ class Gateway:
             self.in_flight -= 1
 
     async def _route(self, request, path, query, headers, body):
-        mode, seconds = next(((told) for prefix, told in self.behaviour.items() if path.startswith(prefix)), (None, 0))
+        mode, seconds = next((told for prefix, told in self.behaviour.items() if path.startswith(prefix)), (None, 0))
         if mode is not None:
             told = await self._misbehave(request, path, mode, seconds)
             if told is not None:
@@ -289,8 +294,10 @@ class Gateway:
             return await self.realtime.serve(request, query)
         if not path.startswith("/rest/v1/"):
             return self._response(plain_json(404, {"message": "no Route matched with those values"}))
-        query = "&".join(part for part in query.split("&") if not part.startswith("apikey=") or "." in part.partition("=")[2][:10])
         key = headers.get("apikey") or ""
+        if not key:  # it stood in the URL, where PostgREST would take it for a filter
+            key = parse_qs(query)["apikey"][0]
+            query = "&".join(part for part in query.split("&") if not part.startswith("apikey="))
         # Keys of the newer kind are no JWT: alone, or also sent as the bearer, they are replaced by one.
         if key.startswith("sb_") and headers.get("authorization", "Bearer sb_").lower().startswith("bearer sb_"):
             headers = {**headers, "authorization": f"Bearer {self.token(key)}"}

@@ -207,8 +207,15 @@ class Database:
     def drop(self):
         if self.connection is not None:
             self.connection.close()
-        if self.postgres.running():
-            self.postgres._admin(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(self.name)))
+        deadline = time.monotonic() + 10
+        while self.postgres.running():
+            try:
+                self.postgres._admin(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(self.name)))
+                return
+            except psycopg2.errors.ObjectInUse:  # the end of Realtime's decoding takes a moment
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     # ---- rows of schema.sql ----
 

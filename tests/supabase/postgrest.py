@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """What a PostgREST 13 answers, over a real database: its grammar, roles, statuses and error bodies, as far as Muster and the official client need them."""
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -432,11 +433,10 @@ class PostgREST:
         if query.conflict:
             columns = query.conflict
         else:
-            with self.database.connect() as connection, connection.cursor() as cursor:
+            with contextlib.closing(self.database.connect()) as connection, connection.cursor() as cursor:
                 cursor.execute("select a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey) "
                                "where i.indisprimary and i.indrelid = to_regclass(%s)", (query.table,))
                 columns = [row[0] for row in cursor.fetchall()]
-            connection.close()
         target = ", ".join(map(ident, columns))
         if resolution == "ignore-duplicates":
             return f" ON CONFLICT ({target}) DO NOTHING"

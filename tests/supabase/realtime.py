@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Supabase Realtime's Phoenix channels for tests: postgres_changes out of the database's own logical decoding, able to fail on demand."""
 import asyncio
+import contextlib
 import json
 import os
 import select
@@ -74,7 +75,7 @@ class Realtime:
         self.answer_heartbeats = True
         self.idle_timeout = 60.0  # without any message from a client
         self.joins, self.heartbeats, self.subscribed, self.delivered, self.connections = [], 0, 0, 0, 0
-        self.sessions, self.stream = set(), None
+        self.sessions, self.stream, self.over, self.starting = set(), None, False, threading.Lock()
 
     def drop(self, code=None):
         """Cuts every connection; with a code, closes them politely."""
@@ -110,9 +111,10 @@ class Realtime:
             time.sleep(0.01)
 
     def stop(self):
-        if self.stream:
-            self.stream.stop()
-            self.stream = None
+        with self.starting:
+            stream, self.stream, self.over = self.stream, None, True
+        if stream:
+            stream.stop()
 
     # ---- the protocol, on the gateway's loop ----
 
@@ -229,13 +231,14 @@ class Realtime:
 
     def prepare(self, wanted):
         """Begins decoding, and checks that the publication has the tables. What is wrong, in the server's words, or None."""
-        if self.stream is None:
-            self.stream = Stream(self)
-        if not self.stream.ready.wait(5):
+        with self.starting:
+            if self.stream is None and not self.over:
+                self.stream = Stream(self)
+            stream = self.stream
+        if stream is None or not stream.ready.wait(5):
             return "Unable to connect to the project database"
         try:
-            connection = self.database.connect()
-            with connection, connection.cursor() as cursor:
+            with contextlib.closing(self.database.connect()) as connection, connection.cursor() as cursor:
                 for one in wanted:
                     schema, table = one.get("schema", "public"), one.get("table", "*")
                     cursor.execute("select 1 from pg_publication_tables where pubname = %s and %s in ('*', schemaname) and %s in ('*', tablename)",
@@ -243,7 +246,6 @@ class Realtime:
                     if not cursor.fetchall():
                         return ("Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given connect "
                                 f"parameters: [event: {one.get('event', '*')}, schema: {schema}, table: {table}, filters: []]")
-            connection.close()
         except psycopg2.Error as error:
             return f"Unable to subscribe to changes: {error}"
         return None
@@ -420,7 +422,8 @@ class Stream(threading.Thread):
         role = claims["role"]
         if not self.ask("select has_table_privilege(%s, %s::oid, 'select')", role, relation.id):
             return None
-        if event == "DELETE" or not self.ask("select relrowsecurity from pg_class where oid = %s", relation.id):
+        if event == "DELETE" or not self.ask("select relrowsecurity and not (select rolbypassrls from pg_roles where rolname = %s) "
+                                             "from pg_class where oid = %s", role, relation.id):
             return True
         keys = [name for name, key, _ in relation.columns if key]
         where = compose.SQL(" and ").join(compose.SQL("{} = %s").format(compose.Identifier(name)) for name in keys)

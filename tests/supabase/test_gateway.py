@@ -44,11 +44,12 @@ def test_keys(supabase, database):
     assert get(project, path, apikey=keys.publishable) == (200, b"[]")
     assert get(project, path, apikey=keys.anon_jwt, authorization=bearer + keys.anon_jwt) == (200, b"[]")
     assert get(project, path, apikey=keys.publishable, authorization=bearer + keys.service_jwt) == (200, everything)
+    assert get(project, f"{path}&apikey={keys.secret}") == (200, everything)
     for wrong in ({}, {"apikey": "sb_secret_wrong"}, {"apikey": keys.service_jwt[:-2] + "xx"}, {"authorization": bearer + keys.service_jwt}):
         status, body = get(project, path, **wrong)
         assert status == 401 and b"message" in body
     assert get(project, "/elsewhere", apikey=keys.secret)[0] == 404
-    assert project.count("/rest/v1/users") == 11 and project.count() == 12 and project.requests[0].headers["apikey"] == keys.service_jwt
+    assert project.count("/rest/v1/users") == 12 and project.count() == 13 and project.requests[0].headers["apikey"] == keys.service_jwt
     project.forget()
     assert project.count() == 0
 
