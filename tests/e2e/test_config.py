@@ -11,7 +11,7 @@ import pytest
 
 from conftest import BUILD, ROOT, SECRET, entry, eventually, free_port, get, static_plugins
 
-PLUGINS = ["auth_static", "machines", "server_status", "console", "example"]
+PLUGINS = ["auth_static", "machines", "session", "admin_push", "server_status", "console", "example"]
 COLLECTORS = ["cpu", "memory", "disk", "network", "system", "example"]
 UPLINK = f'{{ name = "server_status"; config = {{ url = "ws://127.0.0.1:1/ws-report"; server_id = "demo"; secret = "{SECRET}"; }}; }}'
 
@@ -172,10 +172,14 @@ def test_conf_d_appends_and_twice_is_an_error_naming_both(tmp_path):
 @pytest.mark.parametrize("program, name", [("musterd", "server.conf"), ("muster-agent", "agent.conf")])
 def test_every_shipped_configuration_passes(program, name):
     assert {f.name for f in (ROOT / "etc").glob("*.conf")} == {"server.conf", "agent.conf"}
-    status, problems, text = check(ROOT / "etc" / name, program, {"MUSTER_SECRET": SECRET})
+    # What it takes from the environment: with values it is right, without one it says which.
+    lines = (line for line in (ROOT / "etc" / name).read_text().splitlines() if not line.lstrip().startswith("#"))
+    names = re.findall(r'"env:([A-Z_]+)"', "\n".join(lines))
+    status, problems, text = check(ROOT / "etc" / name, program, {n: f"{n}-{SECRET}-{SECRET}" for n in names})
     assert (status, problems) == (0, []), text
-    status, problems, text = check(ROOT / "etc" / name, program, {"MUSTER_SECRET": ""})
-    assert status == 78 and "is empty" in text, text
+    for empty in names:
+        status, problems, text = check(ROOT / "etc" / name, program, {n: "" if n == empty else f"{n}-{SECRET}-{SECRET}" for n in names})
+        assert status == 78 and "is empty" in text and empty in text, text
 
 
 @pytest.mark.parametrize("program, names", [("musterd", PLUGINS), ("muster-agent", COLLECTORS + ["server_status"])])
