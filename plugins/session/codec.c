@@ -174,8 +174,11 @@ int codec_read_type(const struct codec *codec, struct mu_str text, struct mu_str
 
 bool codec_is_bad_json(struct mu_str text, const struct mu_json_error *error)
 {
-  /* A member's error may come before one of the text as a whole. */
-  return !error->path[0] || mu_json_scan(NULL, text.at, text.len, NULL, NULL) != 0;
+  if (!error->path[0])
+    return true;
+  /* A member's error may come before one of the text as a whole. A number that is not finite is the member's. */
+  int code = mu_json_scan(NULL, text.at, text.len, NULL, NULL);
+  return code != 0 && code != MU_ERANGE;
 }
 
 void codec_error_text(const struct mu_json_error *error, char *out, size_t room)

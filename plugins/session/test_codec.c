@@ -47,6 +47,8 @@ static void type_is_read_wherever_it_is(void)
       {"{\"type\":5}", false, "type must be a string"},
       {"{\"type\":5", true, NULL},
       {"{\"type\":null}", false, "type must be a string"},
+      {"{\"type\":1e400}", false, "type must be a string"},
+      {"{\"x\":1e400}", true, NULL},
       {"{\"type\":\"a\",\"type\":\"a\"}", false, "type is given twice"},
       {"{\"type\":\"a\"} x", true, "bytes after the value"},
       {"[]", true, "must be an object"},
