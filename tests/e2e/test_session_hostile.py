@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 
 import pytest
 
 import sessions
-from conftest import BUILD, Server, eventually, get
+from conftest import BUILD, ROOT, Server, eventually, get
 from hostile import TEXT, frame
 from sessions import BOB_KEY, DIRS, JWT_SECRET, KEY, Client, admin, agent, b64, claims_of, counters, jwt, machines, sample
 
@@ -378,3 +379,17 @@ def test_no_secret_in_the_log(s):
     for secret in (KEY, BOB_KEY, JWT_SECRET, "no-such-key"):
         assert secret not in s.log
     assert get(s.http + "/test/counters")["session.handlers_failed"] == 0
+
+
+# ---- the document -------------------------------------------------------------------------------
+
+
+def test_the_document_knows_every_member_and_code():
+    text = (ROOT / "docs" / "session.md").read_text()
+    for row in fields():
+        assert f"`{row['path']}`" in text and f"`{row['type']}`" in text, row
+    source = "".join((ROOT / "plugins" / "session" / name).read_text() for name in ("auth.c", "dispatch.c", "ping.c", "agents.c"))
+    codes = set(re.findall(r'\{"([a-z_]+)", "[A-Z]', source)) | set(re.findall(r'(?:server_error\(conn, |code = )"([a-z_]+)"', source))
+    assert len(codes) >= 15, codes
+    for code in codes:
+        assert f"`{code}`" in text, code
