@@ -95,9 +95,11 @@ const char *project_url_problem(const char *url)
       return "a URL has no spaces and no other than ASCII characters";
   if (strpbrk(host, "?#@"))
     return "only the project's address: no user, no question mark, no fragment";
-  size_t length = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+  size_t length = host[0] == '[' ? strcspn(host, "]") + (strchr(host, ']') != NULL) : strcspn(host, ":/");
   if (length == 0)
     return "the host is missing";
+  if (host[length] && !strchr(":/", host[length]))
+    return "the host is no name and no address";
   bool loopback = (length == 9 && strncmp(host, "localhost", 9) == 0) ||
                   (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == length) ||
                   (length == 5 && strncmp(host, "[::1]", 5) == 0);

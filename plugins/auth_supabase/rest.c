@@ -19,6 +19,7 @@ struct question {
 
 struct rest {
   mu_instance *in;
+  struct rest_config config;
   mu_fetcher *fetcher;
   char *prefix; /* "https://…/rest/v1/" */
   struct breaker breaker;
@@ -47,10 +48,10 @@ void rest_encode(struct mu_buf *out, struct mu_str text)
 struct rest *rest_new(mu_instance *in, const struct rest_config *config)
 {
   struct rest *rest = calloc(1, sizeof *rest);
-  MU_AUTO_FREE char *bearer = NULL;
   if (!rest)
     return NULL;
   rest->in = in;
+  rest->config = *config;
   rest->asked = mu_counter_get(in, "requests");
   rest->failed = mu_counter_get(in, "requests_failed");
   rest->refused = mu_counter_get(in, "requests_not_sent");
@@ -59,32 +60,31 @@ struct rest *rest_new(mu_instance *in, const struct rest_config *config)
   size_t length = strlen(config->url);
   while (length > 0 && config->url[length - 1] == '/')
     length--;
-  if (asprintf(&rest->prefix, "%.*s/rest/v1/", (int)length, config->url) < 0) {
-    rest->prefix = NULL;
-    goto fail;
-  }
-  if (asprintf(&bearer, "Bearer %s", config->key) < 0) {
-    bearer = NULL;
-    goto fail;
-  }
-  /* The newer keys are no JWT: in Authorization they would be refused as a broken one. */
-  bool legacy = service_key_kind(config->key) == SERVICE_KEY_LEGACY;
-  const struct mu_header headers[] = {
-      {"apikey", config->key}, {"Accept", "application/json"}, {"Authorization", bearer}};
-  rest->fetcher = mu_fetcher_new(
-      in, &(struct mu_fetcher_options){.size = sizeof(struct mu_fetcher_options),
-                                       .headers = headers,
-                                       .header_count = legacy ? 3 : 2,
-                                       .tls_ca_file = config->ca_file && *config->ca_file ? config->ca_file : NULL,
-                                       .at_once = config->at_once});
-  mu_secret_wipe(bearer, strlen(bearer));
-  if (!rest->fetcher)
-    goto fail;
-  return rest;
-fail:
-  free(rest->prefix);
+  if (asprintf(&rest->prefix, "%.*s/rest/v1/", (int)length, config->url) >= 0)
+    return rest;
   free(rest);
   return NULL;
+}
+
+int rest_start(struct rest *rest)
+{
+  MU_AUTO_FREE char *bearer = NULL;
+  const char *key = rest->config.key, *ca_file = rest->config.ca_file;
+  if (asprintf(&bearer, "Bearer %s", key) < 0) {
+    bearer = NULL;
+    return MU_ENOMEM;
+  }
+  /* The newer keys are no JWT: in Authorization they would be refused as a broken one. */
+  bool legacy = service_key_kind(key) == SERVICE_KEY_LEGACY;
+  const struct mu_header headers[] = {{"apikey", key}, {"Accept", "application/json"}, {"Authorization", bearer}};
+  rest->fetcher =
+      mu_fetcher_new(rest->in, &(struct mu_fetcher_options){.size = sizeof(struct mu_fetcher_options),
+                                                            .headers = headers,
+                                                            .header_count = legacy ? 3 : 2,
+                                                            .tls_ca_file = ca_file && *ca_file ? ca_file : NULL,
+                                                            .at_once = rest->config.at_once});
+  mu_secret_wipe(bearer, strlen(bearer));
+  return rest->fetcher ? 0 : MU_ECONF;
 }
 
 static void question_end(struct question *question)
@@ -95,11 +95,20 @@ static void question_end(struct question *question)
   free(question);
 }
 
-void rest_free(struct rest *rest)
+void rest_stop(struct rest *rest)
 {
   if (!rest)
     return;
   mu_fetcher_free(rest->fetcher);
+  rest->fetcher = NULL;
+  while (rest->questions)
+    question_end(rest->questions);
+}
+
+void rest_free(struct rest *rest)
+{
+  if (!rest)
+    return;
   while (rest->questions)
     question_end(rest->questions);
   free(rest->prefix);
@@ -220,6 +229,8 @@ static void on_answer(void *context, const struct mu_fetch_answer *answer)
 
 int rest_get(struct rest *rest, const char *query, rest_done done, void *context)
 {
+  if (!rest->fetcher)
+    return MU_EUNAVAILABLE;
   enum breaker_leave leave = breaker_ask(&rest->breaker, now_ms());
   if (leave == BREAKER_NO) {
     mu_count(rest->refused, 1);

@@ -27,9 +27,13 @@ struct rest_config {
   unsigned at_once;
 };
 
-/* NULL: memory, or a bad option (logged). Everything is copied. */
+/* For init. `config` is copied, its texts stay the caller's and valid. NULL: memory. */
 struct rest *rest_new(mu_instance *in, const struct rest_config *config);
-/* Ends all requests without `done`. Before the instance is revoked: in stop(). NULL is allowed. */
+/* For start. 0 or MU_ECONF (logged). Until then, and after rest_stop(), nothing can be asked. */
+int rest_start(struct rest *rest) MU_MUST_USE;
+/* For stop: ends all requests without `done`. NULL is allowed. */
+void rest_stop(struct rest *rest);
+/* For fini. NULL is allowed. */
 void rest_free(struct rest *rest);
 /*
  * Asks `{url}/rest/v1/{query}`: "machines?select=id&id=in.(…)", all percent-encoded already.
