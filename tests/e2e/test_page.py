@@ -65,6 +65,13 @@ def bars(driver, id):
            return Object.fromEntries([...card?.querySelectorAll('.bar') ?? []].map((b) => [b.children[0].textContent, b.querySelector('.value').textContent]));""", id)
 
 
+def fact(driver, id, name):
+    """The value of one of a card's facts; None without it."""
+    return driver.execute_script(
+        """const card = [...document.querySelectorAll('.card')].find((c) => c.dataset.id === arguments[0]);
+           return [...card?.querySelectorAll('.facts dt') ?? []].find((dt) => dt.textContent === arguments[1])?.nextElementSibling.textContent ?? null;""", id, name)
+
+
 def online(driver, id):
     return driver.execute_script("return [...document.querySelectorAll('.card')].find((c) => c.dataset.id === arguments[0])?.dataset.online;", id)
 
@@ -192,7 +199,7 @@ NAMES = {
 
 @pytest.mark.parametrize("width", [390, 1440])
 def test_names_are_texts_and_the_layout_holds(server, browser, width):
-    s = server(*(entry(id, name=name.strip()[:120 if id != "wide" else 40], group=("g-" + name)[:60 if id != "wide" else 30].strip())
+    s = server(*(entry(id, name=name.strip()[:120 if id != "wide" else 40], group=("g-" + name)[:60 if id != "wide" else 30].strip(), owner=name.strip()[:120 if id != "wide" else 40])
                  for id, name in NAMES.items()), entry("own"))
     long = "x" * 200
     evil = moving("own", disks=1, **{"zoo": {"text": '<b onmouseover="window.hacked=1">' + long, "list": list(range(64)), "flag": True}})
@@ -222,7 +229,63 @@ def test_names_are_texts_and_the_layout_holds(server, browser, width):
         assert driver.execute_script("return window.hacked;") is None
         assert driver.execute_script("return document.querySelectorAll('.card img, .card script, .card b, .card i').length;") == 0
         assert card(driver, "html").find_element(By.CSS_SELECTOR, ".name").text == NAMES["html"][:120]
+        assert fact(driver, "html", "Owner") == NAMES["html"][:120] and fact(driver, "own", "Owner") is None
         assert '<b onmouseover=' in card(driver, "own").text
+    assert errors(driver) == []
+
+
+# What a machine of the session protocol says is shown as it says it: all of it may be of another kind than it should.
+HOSTILE = {
+    "cpu": {"percent": "much", "cores": {"toString": 1}, "model": ["<img src=x onerror='window.hacked=1'>"], "per_core": [1, "2", None, {}, 50], "load1": {"valueOf": 1}},
+    "memory": {"total": {"toString": 1, "valueOf": 2}, "used": [], "used_percent": 1e300, "swap_total": "9", "swap_used_percent": None},
+    "disk": {"used_percent": -5, "disks": {"length": 3}},
+    "network": {"rx_speed": "<b>fast</b>", "tx_speed": {}, "interfaces": [None, 3, "eth0", {"name": {"toString": None}, "rx_speed": []}]},
+    "system": {"uptime": {}, "hostname": {"toString": 1}, "platform": {"a": 1}, "kernel": 6.1, "temperatures": [{"name": [], "celsius": {"valueOf": 1}}, 7]},
+    "agent": {"stuck": {"toString": 1}, "version": []},
+    "__proto__": {"polluted": 1}, "constructor": {"x": {"toString": 1}}, "zoo": {"toString": {"toString": 1}, "text": "<script>window.hacked=1</script>", "none": None},
+}
+
+
+def test_machines_of_users_whatever_they_send(server, browser):
+    key = "the-key-of-ann-0123456789"
+    s = server(plugins=[f'{{ name = "auth_static"; config = {{ users = ( {{ id = "ann"; name = "<i>Ann</i>"; api_keys = [ "{key}" ]; }} ); }}; }}',
+                        '{ name = "machines"; }', '{ name = "session"; config = { jwt_secret = "a-session-secret-of-the-tests-0123456789"; }; }',
+                        '{ name = "console"; }'])
+    good = {"cpu": {"percent": 12.4, "cores": 4}, "memory": {"used_percent": 34, "used": 340, "total": 1000},
+            "disk": {"used_percent": 56, "disks": [{"path": "/srv", "used_percent": 56, "total": 1024}]}, "zoo": {"lions": 3}}
+    driver = browser(390, 1200)
+    driver.get(s.http + "/")
+    ready, end = threading.Event(), threading.Event()
+
+    async def run():
+        async with websockets.connect(s.ws, close_timeout=1) as evil, websockets.connect(s.ws, close_timeout=1) as fine:
+            for link, id in ((evil, "evil"), (fine, "fine")):
+                for message in ({"type": "auth", "apiKey": key, "machineId": id}, {"type": "system_info", "public": True}):
+                    await link.send(json.dumps(message))
+            await evil.send(json.dumps({"type": "data", "metrics": HOSTILE}))
+            await fine.send(json.dumps({"type": "data", "metrics": good}))
+            ready.set()
+            await asyncio.get_running_loop().run_in_executor(None, end.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        eventually(lambda: bars(driver, "fine") == {"CPU": "12 %", "Memory": "34 %", "Disk": "56 %"})
+        eventually(lambda: online(driver, "evil") == "true" and "Zoo" in card(driver, "evil").text)
+        assert fact(driver, "fine", "Owner") == "<i>Ann</i>" == fact(driver, "evil", "Owner")
+        assert "Lions" in card(driver, "fine").text and "CPU" not in bars(driver, "evil")
+        assert driver.execute_script("return window.hacked ?? ({}).polluted;") is None
+        assert driver.execute_script("return document.querySelectorAll('.card img, .card script, .card b, .card i').length;") == 0
+        assert driver.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth;")
+        search = driver.find_element(By.ID, "search")
+        search.send_keys("ann</i>")
+        eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".card")) == 2)
+        search.send_keys("x")
+        eventually(lambda: not driver.find_elements(By.CSS_SELECTOR, ".card"))
+    finally:
+        end.set()
+        thread.join()
     assert errors(driver) == []
 
 
@@ -273,8 +336,8 @@ def picture(driver, name):
 
 def test_pictures(server, agent, browser):
     """A park of machines, at two widths in light and dark; the pictures are for people to look at."""
-    s = server(entry("db-1", name="Database", group="Production", country="DE"), entry("web-1", name="Web front", group="Production", country="US"),
-               entry("web-2", name="Web back", group="Production", country="US"), entry("old", name="Recorded 1.x agent", group="Production", country="JP"),
+    s = server(entry("db-1", name="Database", group="Production", country="DE"), entry("web-1", name="Web front", group="Production", country="US", owner="Ann"),
+               entry("web-2", name="Web back", group="Production", country="US", owner="somebody@example.org"), entry("old", name="Recorded 1.x agent", group="Production", country="JP"),
                entry("gone", name="Gone since a while", group="Lab", country="CN"), entry("never", name="Rack 4, slot 12", group="Lab"),
                entry("long", name="a-machine-with-a-very-long-name.rack-17.datacenter-frankfurt.example.org", group="Lab", country="FR"),
                entry("this", name="This machine", group="Lab", country="CN"), status="offline_after = 4;")
