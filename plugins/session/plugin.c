@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server.h"
+#include "uplink.h"
 
 enum { SWEEP_MS = 500, SECRET_MIN = 32, SECRET_MAX = 4096, ADDRESSES_MAX = 4096, REVOCATIONS_MAX = 4096 };
 
@@ -245,7 +246,8 @@ static const struct mu_component components[] = {
         .reconfigure = reconfigure,
         .fini = fini,
     },
+    UPLINK_COMPONENT,
 };
 
-MU_PLUGIN(.name = "session", .version = "1.0.0", .summary = "The session protocol: agents and admins by API key",
+MU_PLUGIN(.name = "session", .version = "1.0.0", .summary = "The session protocol: agents and admins by API key, uplink",
           .licence = "ISC", .components = MU_COMPONENTS(components));
