@@ -16,11 +16,11 @@ static const char *text_of(struct json_object *object, const char *member)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-/* Every mark in the text must be this owner's. Returns how many there are. */
+/* Every mark ("~#~" cannot be part of a token) must be this owner's. Returns how many there are. */
 static unsigned marks_of(const struct owner *owner, const char *text, size_t len, const char *where)
 {
   unsigned count = 0;
-  for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), "MRK", 3)); at += 3, count++)
+  for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), "~#~", 3)); at += 3, count++)
     if (len - (size_t)(at - text) < MARK + 3 || memcmp(at + 3, owner->mark, MARK) != 0)
       fail("LEAK: %s of %s/%s got %s", where, owner->provider, owner->id, text);
   run.marks += count;
@@ -46,7 +46,7 @@ static void believe(struct admin *admin, struct json_object *object, const char 
       fail("STALE: an admin had number %llu and got %s", (unsigned long long)view->n, text);
     if (number > machine->n)
       fail("number %llu was never sent: %s", (unsigned long long)number, text);
-    if (strncmp(text_of(group, "tag"), "MRK", 3) != 0)
+    if (strncmp(text_of(group, "tag"), "~#~", 3) != 0)
       fail("a sample without its mark: %s", text);
     view->n = number;
   }
@@ -130,8 +130,14 @@ static void admin_text(struct admin *admin, struct json_object *message, const c
     admin_switched(admin, message);
   } else if (strcmp(type, "test_removed") == 0) {
     struct machine *machine = machine_of(owner, text_of(message, "machineId"), false);
-    if (machine && !linked(machine))
-      machine->there = false;
+    if (machine) {
+      bool clear = machine->removals > 0 && !machine->crossed && machine->auths_then == owner->auths;
+      machine->removals -= machine->removals > 0;
+      if (clear && !linked(machine))
+        machine->there = false;
+      else
+        machine->doubt = true;
+    }
     run.removed++;
   } else if (strcmp(type, "pong") == 0) {
     admin->pong = true;
@@ -172,7 +178,7 @@ static void page_text(struct page *page, struct json_object *message, const char
     page->pongs++;
     return;
   }
-  const char *at = memmem(text, len, "MRK", 3);
+  const char *at = memmem(text, len, "~#~", 3);
   struct owner *owner = NULL;
   for (size_t i = 0; at && i < run.owner_count; i++)
     if (strncmp(at + 3, run.owners[i].mark, MARK) == 0)
@@ -222,7 +228,7 @@ void oracle_closed(struct wire *wire, unsigned code)
     struct agent *agent = who->self;
     agent->open = agent->asked = false;
     if (code == 4003 && agent->machine && !linked(agent->machine))
-      agent->machine->there = false;
+      agent->machine->there = agent->machine->doubt = false;
     if (code == 4003)
       agent->token[0] = '\0';
     run.replaced += code == 4009;
@@ -268,6 +274,8 @@ static const struct admin *mistaken(const struct machine **about)
       const struct view *view = &admin->views[j];
       bool online = linked(machine);
       *about = machine;
+      if (machine->doubt && !online)
+        continue;
       if (view->there != machine->there || (view->there && view->online != online) || (online && view->n != machine->n))
         return admin;
     }
@@ -301,8 +309,9 @@ void oracle_checkpoint(void)
     if (!agent->open)
       continue;
     agent->machine->n = ++run.n;
+    agent->machine->doubt = false;
     wire_send(&agent->wire,
-              "{\"type\":\"data\",\"boot\":\"b\",\"seq\":%llu,\"timestamp\":%lld,\"metrics\":{\"m\":{\"tag\":\"MRK%s\","
+              "{\"type\":\"data\",\"boot\":\"b\",\"seq\":%llu,\"timestamp\":%lld,\"metrics\":{\"m\":{\"tag\":\"~#~%s\","
               "\"n\":%llu}}}",
               (unsigned long long)run.n, (long long)now_ms(), agent->owner->mark, (unsigned long long)run.n);
     wire_send(&agent->wire, "{\"type\":\"ping\"}");

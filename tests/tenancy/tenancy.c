@@ -60,6 +60,8 @@ static void agent_connect(struct agent *agent, const struct who *who)
   wire_open(&run.wires, &agent->wire, dice(2) ? "/" : "/ws/session", (void *)(uintptr_t)who);
   agent->asked = true;
   agent->machine = NULL;
+  agent->first = 0;
+  agent->owner->auths++;
   run.reconnects++;
   const struct owner *victim = other(agent->owner);
   char id[128] = "";
@@ -73,7 +75,7 @@ static void agent_connect(struct agent *agent, const struct who *who)
               agent->token, victim->id, agent->wanted, claims);
   else
     wire_send(&agent->wire,
-              "{\"type\":\"auth\",\"apiKey\":\"%s\",\"name\":\"MRK%s \\\"<b>\\u202e %s\",\"userId\":\"%s\"%s%s}",
+              "{\"type\":\"auth\",\"apiKey\":\"%s\",\"name\":\"~#~%s \\\"<b>\\u202e %s\",\"userId\":\"%s\"%s%s}",
               agent->owner->key, agent->owner->mark, agent->wanted, victim->id, id, claims);
 }
 
@@ -81,14 +83,16 @@ static void agent_data(struct agent *agent, bool again)
 {
   const struct owner *victim = other(agent->owner);
   uint64_t n = agent->machine->n;
-  if (!again)
+  if (!again || !agent->first || agent->first > n)
     n = agent->machine->n = ++run.n;
-  else if (n > 1)
-    n -= 1 + dice(n - 1);
+  else /* what this connection may have sent: after a removal the server knows nothing of what was before */
+    n = agent->first + dice(n - agent->first + 1);
+  if (!agent->first)
+    agent->first = n;
   wire_send(
       &agent->wire,
       "{\"type\":\"data\",\"boot\":\"b\",\"seq\":%llu,\"timestamp\":%lld,\"userId\":\"%s\",\"machineId\":\"m%llu\","
-      "\"metrics\":{\"m\":{\"tag\":\"MRK%s\",\"n\":%llu},\"cpu\":{\"percent\":12.5,\"cores\":8}}}",
+      "\"metrics\":{\"m\":{\"tag\":\"~#~%s\",\"n\":%llu},\"cpu\":{\"percent\":12.5,\"cores\":8}}}",
       (unsigned long long)n, (long long)now_ms(), victim->id, (unsigned long long)dice(4), agent->owner->mark,
       (unsigned long long)n);
 }
@@ -112,13 +116,13 @@ static void agent_act(struct agent *agent, const struct who *who)
     wire_send(&agent->wire, "{\"type\":\"heartbeat\",\"userId\":\"%s\"}", victim->id);
     break;
   case 2: /* refused */
-    wire_send(&agent->wire, "{\"type\":\"system_info\",\"ip\":[\"MRK%s\"],\"ram\":{}}", agent->owner->mark);
+    wire_send(&agent->wire, "{\"type\":\"system_info\",\"ip\":[\"~#~%s\"],\"ram\":{}}", agent->owner->mark);
     break;
   case 3:
   case 4:
     wire_send(&agent->wire,
-              "{\"type\":\"system_info\",\"ip\":\"10.0.0.%llu\",\"ram\":%s,\"cpu\":%s,\"hostname\":\"MRK%s\",\"name\":"
-              "\"MRK%s %llu\\\"},{\",\"machineId\":\"%s\",\"userId\":\"%s\"}",
+              "{\"type\":\"system_info\",\"ip\":\"10.0.0.%llu\",\"ram\":%s,\"cpu\":%s,\"hostname\":\"~#~%s\",\"name\":"
+              "\"~#~%s %llu\\\"},{\",\"machineId\":\"%s\",\"userId\":\"%s\"}",
               (unsigned long long)dice(250), dice(2) ? "\"16 GB\"" : "17179869184", dice(2) ? "\"8\"" : "8",
               agent->owner->mark, agent->owner->mark, (unsigned long long)dice(1000), "m0", victim->id);
     break;
@@ -151,6 +155,11 @@ static void admin_gone(struct admin *admin)
   struct owner *owner = admin->owner;
   admin->open = admin->asked = admin->listed = false;
   memset(admin->views, 0, sizeof admin->views);
+  for (size_t i = 0; i < owner->count; i++)
+    if (owner->machines[i].removals) {
+      owner->machines[i].removals = 0;
+      owner->machines[i].doubt = true;
+    }
   for (size_t i = 0; admin->first && i < owner->count; i++)
     if (owner->machines[i].outstanding) { /* who knows whether it was done */
       owner->machines[i].outstanding = 0;
@@ -169,6 +178,17 @@ static void admin_connect(struct admin *admin, const struct who *who)
   else
     wire_send(&admin->wire, "{\"type\":\"auth\",\"apiKey\":\"%s\",\"scope\":\"admin\",\"userId\":\"%s\"}",
               admin->owner->key, other(admin->owner)->id);
+}
+
+static void remove_machine(struct admin *admin, struct machine *machine)
+{
+  if (machine->removals++ == 0) {
+    machine->auths_then = admin->owner->auths;
+    machine->crossed = false;
+    for (size_t i = 0; i < run.agent_count; i++)
+      machine->crossed |= run.agents[i].owner == admin->owner && run.agents[i].asked && !run.agents[i].open;
+  }
+  wire_send(&admin->wire, "{\"type\":\"test_remove\",\"machineId\":\"%s\"}", machine->id);
 }
 
 static void admin_act(struct admin *admin, const struct who *who)
@@ -217,7 +237,7 @@ static void admin_act(struct admin *admin, const struct who *who)
     break;
   case 7:
     if (machine && dice(4) == 0)
-      wire_send(&admin->wire, "{\"type\":\"test_remove\",\"machineId\":\"%s\"}", machine->id);
+      remove_machine(admin, machine);
     break;
   case 8:
     wire_send(&admin->wire, "{\"type\":\"test_remove\",\"machineId\":\"only-%s-%s\"}", victim->provider, victim->id);
@@ -290,6 +310,17 @@ static void rogue_act(struct rogue *rogue, const struct who *who)
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
+
+/* Some machines are taken away just before everything is compared, so that nobody has brought them back by then. */
+static void remove_some(void)
+{
+  for (size_t i = 0; i < run.admin_count; i++) {
+    struct admin *admin = &run.admins[i];
+    const struct owner *owner = admin->owner;
+    if (admin->open && admin->first && owner->count && dice(2))
+      remove_machine(admin, &admin->owner->machines[dice(owner->count)]);
+  }
+}
 
 static void read_owners(void)
 {
@@ -403,11 +434,15 @@ int main(int argc, char **argv)
       }
     wires_turn(&run.wires, 0);
     if (run.pushes >= next_check) {
+      remove_some();
       oracle_checkpoint();
       next_check += checkpoint;
     }
   }
   oracle_checkpoint();
+  for (size_t i = 0; i < 6; i++)
+    if (run.events[i] == 0)
+      fail("events of kind %zu never came", i);
   if (run.refused == 0 || run.page_reports == 0 || run.removed == 0 || run.replaced == 0 || run.updates == 0)
     fail("something was never tried: %llu refusals, %llu page reports, %llu removals, %llu replacements",
          (unsigned long long)run.refused, (unsigned long long)run.page_reports, (unsigned long long)run.removed,

@@ -10,6 +10,10 @@ enum { MACHINES_MAX = 32, MARK = 32, TOKEN_MAX = 2048, PAGES = 2, ROGUES = 8 };
 struct machine {
   char id[132];
   bool there;
+  /* A removal may have crossed an authentication of its agent: only when that is linked again it is clear what is there. */
+  bool doubt, crossed;
+  unsigned removals; /* without an answer, since `auths_then` */
+  uint64_t auths_then;
   uint64_t n; /* newest number sent */
   /* What pages may show: strict means never, from the page's pong `strict_after` on. */
   bool strict;
@@ -23,6 +27,7 @@ struct owner {
   bool shy;            /* never lets pages see a machine */
   struct machine machines[MACHINES_MAX];
   size_t count;
+  uint64_t auths; /* of its agents, begun */
   char admin_token[TOKEN_MAX], agent_token[TOKEN_MAX];
 };
 
@@ -32,6 +37,7 @@ struct agent {
   char wanted[64]; /* machine id; empty: the server makes one */
   char token[TOKEN_MAX];
   struct machine *machine;
+  uint64_t first; /* number sent on this connection */
   bool asked, open, pong;
 };
 
