@@ -45,9 +45,18 @@ const char *source_listen_problem(const char *conninfo)
   if (!options)
     return "it must be \"postgresql://user:password@host:port/database\" or \"host=… dbname=…\", as libpq takes it";
   const char *problem = NULL;
-  for (const PQconninfoOption *at = options; at->keyword; at++)
-    if (strcmp(at->keyword, "replication") == 0 && at->val && at->val[0])
+  for (const PQconninfoOption *at = options; at->keyword && !problem; at++) {
+    const char *value = at->val ? at->val : "";
+    if (strcmp(at->keyword, "replication") == 0 && value[0])
       problem = "a connection for replication cannot LISTEN";
+    /* A password with an @ or a slash in it would end up as a host, and libpq tells hosts in its errors. */
+    bool stray = (strcmp(at->keyword, "host") == 0 || strcmp(at->keyword, "dbname") == 0) && strchr(value, '@');
+    bool port = strcmp(at->keyword, "port") == 0 && value[strspn(value, "0123456789,")];
+    if (stray || port)
+      problem = "its host, port or database cannot be: in a URL the characters @ : / % ? # of a password are written "
+                "%40 %3A %2F %25 "
+                "%3F %23";
+  }
   PQconninfoFree(options);
   return problem;
 }

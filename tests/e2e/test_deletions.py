@@ -1,0 +1,461 @@
+# SPDX-License-Identifier: ISC
+"""Machines whose rows are deleted in a real PostgreSQL: told by LISTEN/NOTIFY, by Realtime and by polls, and nothing brings them back."""
+import os
+import subprocess
+import threading
+import time
+import uuid
+
+import pytest
+
+import sessions
+from conftest import BUILD, SANITIZED, eventually, get
+from sessions import DIRS, Client, admin, agent, machines, sample
+
+KEY, BOB_KEY = "key-of-ann-0123456789abcdef", "key-of-bob-0123456789abcdef"
+DELETED = {"type": "machine_deleted", "message": "Your machine has been deleted. Please re-authenticate."}
+PROMISE = 5.0 if SANITIZED else 1.0  # seconds from the commit to the close
+
+
+def group(**options):
+    """The group `machines` of auth_supabase; by default nothing but polls, quickly."""
+    options = {"poll_every": 1, "realtime": False, **options}
+    def text(v):
+        return ("true" if v else "false") if isinstance(v, bool) else str(v) if isinstance(v, int) else f'"{v}"'
+    return "machines = { " + " ".join(f"{k} = {text(v)};" for k, v in options.items()) + " };"
+
+
+def auth(project, key=None, more="", **options):
+    return (f'{{ name = "auth_supabase"; config = {{ url = "{project.url}"; key = "{key or project.keys.secret}"; {more} '
+            f'{group(**options)} }}; }}')
+
+
+@pytest.fixture
+def start(server):
+    def begin(project, key=None, more="", top="", session="", **options):
+        return server(plugins=sessions.plugins(auth(project, key, more, **options), session), more=DIRS + top)
+    return begin
+
+
+def counters(server):
+    return {k.split(".", 1)[1]: n for k, n in get(server.http + "/test/counters").items() if k.startswith("auth_supabase.")}
+
+
+def seen(server, project, rounds=2):
+    """Every machine that is linked now has been asked for."""
+    before = project.count("/rest/v1/machines")
+    eventually(lambda: project.count("/rest/v1/machines") >= before + rounds, 30)
+
+
+def is_deleted(client, timeout=PROMISE):
+    """It is told so, and closed with 4003."""
+    end = time.monotonic() + timeout
+    client.until("machine_deleted", timeout)
+    assert client.close_code() == 4003
+    assert time.monotonic() < end
+
+
+def refused(server, machine, token, key=KEY):
+    """Neither the key nor the token brings the machine back."""
+    for how in ({"apiKey": key, "machineId": machine}, {"sessionToken": token}):
+        with Client(server) as c:
+            assert c.ask("auth", **how) == DELETED and c.close_code() == 4003
+
+
+@pytest.fixture
+def ann(database):
+    return database.add_user(KEY)
+
+
+@pytest.fixture
+def two(database, ann):
+    """Two machines' rows."""
+    return database.add_machine(ann), database.add_machine(ann)
+
+
+# ---- the three sources --------------------------------------------------------------------------
+
+
+def test_notify_ends_the_session_at_once(postgres, supabase, start):
+    from rig import NOTIFY, SCHEMA
+    database = postgres.database(SCHEMA, NOTIFY)
+    ann = database.add_user(KEY)
+    one, other = database.add_machine(ann), database.add_machine(ann)
+    s = start(supabase(database), poll_every=0, listen=database.uri())
+    s.logged("PostgreSQL tells")
+    a, b = agent(s, KEY, machineId=one), agent(s, KEY, machineId=other)
+    database.remove("machines", one)
+    is_deleted(a)
+    refused(s, one, a.welcome["sessionToken"])
+    b.quiet()
+    assert list(machines(s, KEY)) == [other] and counters(s)["machines_deleted"] == 1
+    database.drop()
+
+
+def test_the_shipped_trigger_tells(postgres, supabase, start):
+    """notify.sql as it is installed, run twice, with a role that may do nothing but connect."""
+    from conftest import ROOT
+    from rig import SCHEMA
+    database = postgres.database(SCHEMA, *[ROOT / "plugins/auth_supabase/notify.sql"] * 2)
+    ann = database.add_user(KEY)
+    machine = database.add_machine(ann)
+    s = start(supabase(database), poll_every=0, listen=database.uri("authenticator"))
+    s.logged("PostgreSQL tells")
+    a = agent(s, KEY, machineId=machine)
+    database.remove("machines", machine)
+    is_deleted(a)
+    database.drop()
+
+
+@pytest.mark.parametrize("kind", ["secret", "service_jwt"])
+def test_realtime_ends_the_session_at_once(database, supabase, start, two, kind):
+    project = supabase()
+    key = getattr(project.keys, kind)
+    s = start(project, key, poll_every=0, realtime=True, top='log = { level = "debug"; };')
+    s.logged("Realtime tells")
+    a, b = (agent(s, KEY, machineId=machine) for machine in two)
+    database.remove("machines", two[0])
+    is_deleted(a)
+    refused(s, two[0], a.welcome["sessionToken"])
+    b.quiet()
+    assert list(machines(s, KEY)) == [two[1]]
+    assert key not in s.log and KEY not in s.log
+
+
+def test_realtime_over_tls(database, supabase, start, two, certificates):
+    project = supabase(tls=certificates)
+    s = start(project, more=f'ca_file = "{certificates.ca}";', poll_every=0, realtime=True)
+    s.logged("Realtime tells")
+    a = agent(s, KEY, machineId=two[0])
+    database.remove("machines", two[0])
+    is_deleted(a)
+    assert project.keys.secret not in s.log
+
+
+def test_polls_need_two_answers(database, supabase, start, two):
+    project = supabase()
+    s = start(project)
+    a, b = (agent(s, KEY, machineId=machine) for machine in two)
+    seen(s, project)
+    before = project.count("/rest/v1/machines")
+    database.remove("machines", two[0])
+    is_deleted(a, 10)
+    polls = project.count("/rest/v1/machines") - before
+    assert 2 <= polls <= 4, polls  # one may have been under way, one may have come by now
+    refused(s, two[0], a.welcome["sessionToken"])
+    b.quiet()
+    assert list(machines(s, KEY)) == [two[1]]
+
+
+@pytest.mark.slow
+def test_a_lone_machine_needs_four(database, supabase, start, ann):
+    project = supabase()
+    machine = database.add_machine(ann)
+    s = start(project)
+    a = agent(s, KEY, machineId=machine)
+    seen(s, project)
+    before = project.count("/rest/v1/machines")
+    database.remove("machines", machine)
+    is_deleted(a, 20)
+    polls = project.count("/rest/v1/machines") - before
+    assert 4 <= polls <= 6, polls
+    assert counters(s).get("machine_alarms", 0) == 0
+
+
+# ---- what is no deletion ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_lost_grants_delete_nobody(database, supabase, start, two):
+    project = supabase()
+    s = start(project)
+    a, b = (agent(s, KEY, machineId=machine) for machine in two)
+    seen(s, project)
+    database.sql("revoke all on machines from service_role")  # 403
+    eventually(lambda: counters(s).get("machine_polls_failed", 0) >= 4, 20)
+    database.sql("grant select on machines to service_role")
+    seen(s, project)
+    # Row-level security that hides everything: 200 and no row.
+    database.sql("alter table machines force row level security")
+    database.sql("create role plain nologin")
+    database.sql("alter role service_role nobypassrls")
+    try:
+        eventually(lambda: counters(s).get("machine_alarms", 0) >= 5, 20)
+        assert s.log.count("vanished from") == 1, s.log  # once, not at each poll
+    finally:
+        database.sql("alter role service_role bypassrls")
+        database.sql("drop role plain")
+    for client in (a, b):
+        client.say("heartbeat")
+        client.quiet()
+    assert counters(s).get("machines_deleted", 0) == 0
+    # And then it works again.
+    seen(s, project)
+    database.remove("machines", two[0])
+    is_deleted(a, 10)
+    b.quiet()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [500, 401, 404, "nonsense", "cut", "hang", "empty"])
+def test_answers_that_are_none_delete_nobody(database, supabase, start, two, how):
+    """`empty` is a valid answer without any row: the alarm's business."""
+    project = supabase()
+    s = start(project)
+    clients = [agent(s, KEY, machineId=machine) for machine in two]
+    seen(s, project)
+    project.behave(how, path="/rest/v1/machines")
+    time.sleep(5)
+    project.behave(path="/rest/v1/machines")
+    for client in clients:
+        client.say("heartbeat")
+        client.quiet()
+    assert counters(s).get("machines_deleted", 0) == 0
+
+
+@pytest.mark.slow
+def test_a_machine_without_a_row_stays(database, supabase, start, two):
+    """Released clients send no machineId; others may have no row yet."""
+    project = supabase()
+    s = start(project)
+    clients = [agent(s, KEY), agent(s, KEY, machineId="web-1"), agent(s, KEY, machineId=str(uuid.uuid4()))]
+    row = agent(s, KEY, machineId=two[0])
+    agent(s, KEY, machineId=two[1])
+    seen(s, project, 6)
+    database.remove("machines", two[0])
+    is_deleted(row, 10)
+    for client in clients:
+        client.quiet()
+    asked = [r.query for r in project.requests if r.path == "/rest/v1/machines"]
+    assert asked and not any("auto-" in q or "web-1" in q for q in map(str, asked))
+
+
+def test_a_row_is_its_owners_alone(database, supabase, start, two):
+    """Bob says that he is Ann's machine; the end of her row is no business of his."""
+    bob = database.add_user(BOB_KEY)
+    bobs = database.add_machine(bob)
+    project = supabase()
+    s = start(project, realtime=True)
+    s.logged("Realtime tells")
+    a, thief = agent(s, KEY, machineId=two[0]), agent(s, BOB_KEY, machineId=two[0])
+    b = agent(s, BOB_KEY, machineId=bobs)
+    seen(s, project)
+    database.remove("machines", two[0])
+    is_deleted(a)
+    thief.quiet()
+    b.quiet()
+    assert set(machines(s, BOB_KEY)) == {two[0], bobs} and machines(s, KEY) == {}
+
+
+# ---- races and gaps -----------------------------------------------------------------------------
+
+
+def test_nothing_that_races_brings_it_back(database, supabase, start, two):
+    """Heartbeats, samples and second connections while the row goes; the admin sees it go once and for all."""
+    project = supabase()
+    s = start(project, session="messages_per_minute = 100000; reports_per_minute = 100000;", realtime=True)
+    s.logged("Realtime tells")
+    watching = admin(s, KEY)
+    a = agent(s, KEY, machineId=two[0])
+    token, heard = a.welcome["sessionToken"], None
+    deleting = threading.Timer(0.1, database.remove, ("machines", two[0]))
+    deleting.start()
+    for seq in range(1, 2000):
+        try:
+            a.say("heartbeat")
+            a.say("data", **sample(seq))
+        except OSError:  # it is closed
+            break
+        if not heard:
+            heard = a.hear(0.001)
+    deleting.join()
+    assert heard == DELETED and counters(s)["machines_deleted"] == 1
+    gone = watching.until("machine_update", event="deleted")
+    assert gone["machine"]["machineId"] == two[0]
+    for _ in range(20):
+        refused(s, two[0], token)
+    watching.quiet()
+    assert machines(s, KEY) == {}
+    # Another machine of the same user comes and goes as before.
+    agent(s, KEY, machineId=two[1]).say("heartbeat")
+    assert list(machines(s, KEY)) == [two[1]]
+
+
+def test_deleted_while_it_was_away(database, supabase, start, two):
+    """The row goes while nobody is connected as it; the server has never seen the machine."""
+    project = supabase()
+    s = start(project, realtime=True)
+    s.logged("Realtime tells")
+    database.remove("machines", two[0])
+    eventually(lambda: counters(s).get("realtime_deleted", 0) == 1)
+    a = agent(s, KEY, machineId=two[0])
+    is_deleted(a, 5)
+    refused(s, two[0], a.welcome["sessionToken"])
+
+
+@pytest.mark.slow
+def test_a_poll_catches_what_realtime_lost(database, supabase, start, two):
+    project = supabase()
+    s = start(project, poll_every=5, realtime=True)
+    s.logged("Realtime tells")
+    a, b = (agent(s, KEY, machineId=machine) for machine in two)
+    seen(s, project, 1)
+    project.realtime.swallow = True
+    database.remove("machines", two[0])
+    time.sleep(0.5)
+    project.realtime.swallow = False
+    before = project.count("/rest/v1/machines")
+    project.realtime.drop()
+    eventually(lambda: s.log.count("Realtime tells") == 2)
+    eventually(lambda: project.count("/rest/v1/machines") > before, 1.5)  # at once, not when it is time
+    is_deleted(a, 20)
+    # And Realtime tells again.
+    database.remove("machines", two[1])
+    is_deleted(b)
+
+
+@pytest.mark.slow
+def test_realtime_joins_again(database, supabase, start, two):
+    """After a refused join, one without an answer, one without the database's word, and a closed channel."""
+    project = supabase()
+    project.realtime.on_join = "error"
+    s = start(project, poll_every=0, realtime=True, top='log = { level = "debug"; };')
+    s.logged("the join was refused")
+    project.realtime.on_join = "system_error"
+    s.logged("is the table in the publication")
+    project.realtime.on_join = "no_system"
+    s.logged("the database's word did not come", 30)
+    project.realtime.on_join = None
+    s.logged("Realtime tells", 30)
+    project.realtime.shut_channels()
+    eventually(lambda: s.log.count("Realtime tells") == 2)
+    a = agent(s, KEY, machineId=two[0])
+    database.remove("machines", two[0])
+    is_deleted(a)
+    assert project.keys.secret not in s.log
+
+
+@pytest.mark.slow
+def test_realtime_that_falls_silent_is_left(database, supabase, start, two):
+    project = supabase()
+    s = start(project, poll_every=0, realtime=True)
+    s.logged("Realtime tells")
+    project.realtime.answer_heartbeats = False
+    s.logged("a heartbeat was not answered", 70)
+    project.realtime.answer_heartbeats = True
+    eventually(lambda: s.log.count("Realtime tells") == 2)
+
+
+@pytest.mark.slow
+def test_postgresql_restarts_under_listen(own_postgres, supabase, start):
+    from rig import NOTIFY, SCHEMA
+    database = own_postgres.database(SCHEMA, NOTIFY)
+    ann = database.add_user(KEY)
+    rows = [database.add_machine(ann) for _ in range(3)]
+    project = supabase(database)
+    s = start(project, listen=database.uri())
+    s.logged("PostgreSQL tells")
+    a, b, c = (agent(s, KEY, machineId=machine) for machine in rows)
+    seen(s, project)
+    own_postgres.restart()
+    database.connection.close()
+    eventually(lambda: s.log.count("PostgreSQL tells") == 2, 20)
+    database.remove("machines", rows[0])
+    is_deleted(a)
+    # It is killed, and a row goes before Muster is back: a poll finds out.
+    own_postgres.kill()
+    eventually(lambda: s.log.count("does not tell") == 2, 20)
+    own_postgres.start()
+    database.connection.close()
+    database.remove("machines", rows[1])
+    is_deleted(b, 40)
+    c.quiet()
+
+
+@pytest.mark.slow
+def test_a_row_that_comes_back(database, supabase, start, two, ann):
+    project = supabase()
+    s = start(project, realtime=True)
+    s.logged("Realtime tells")
+    a, b = (agent(s, KEY, machineId=machine) for machine in two)
+    database.remove("machines", two[0])
+    is_deleted(a)
+    refused(s, two[0], a.welcome["sessionToken"])
+    database.add_machine(ann, id=two[0])
+    s.logged("has a row again", 20)
+    again = agent(s, KEY, machineId=two[0])
+    seen(s, project, 3)
+    again.quiet()
+    database.remove("machines", two[0])
+    is_deleted(again)
+    b.quiet()
+
+
+@pytest.mark.slow
+def test_many_at_once(database, supabase, start, ann):
+    """More than one question's worth, deleted by one statement; and all of a user who leaves."""
+    project = supabase()
+    rows = [database.add_machine(ann) for _ in range(120)]
+    bob = database.add_user(BOB_KEY)
+    bobs = agent_row = database.add_machine(bob)
+    s = start(project, realtime=True)
+    s.logged("Realtime tells")
+    clients = [agent(s, KEY, machineId=machine) for machine in rows]
+    b = agent(s, BOB_KEY, machineId=bobs)
+    seen(s, project, 6)
+    database.sql("delete from machines where id = any(%s::uuid[])", rows[:60])
+    for client in clients[:60]:
+        is_deleted(client, 10)
+    for client in clients[60:]:
+        client.settle()
+    database.sql("delete from users where id = %s", ann)
+    for client in clients[60:]:
+        client.until("machine_deleted", 10)
+    b.quiet()
+    assert counters(s)["machines_deleted"] == 120 and list(machines(s, BOB_KEY)) == [agent_row]
+    assert "more than 10 machines were deleted within a second" in s.log
+    for request in project.requests:
+        assert len(request.path) + len(str(request.query)) < 8000
+    for client in clients + [b]:
+        client.close()
+
+
+# ---- options ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option, words", [
+    ({"table": "machines?select"}, "only letters, digits and _"),
+    ({"id_column": "1d"}, "only letters, digits and _"),
+    ({"owner_column": "user_id)"}, "only letters, digits and _"),
+    ({"channel": 'm\\"; drop'}, "only letters, digits and _"),
+    ({"realtime_url": "ws://example.org/realtime"}, "plain text"),
+    ({"realtime_url": "https://example.org"}, "must begin with wss://"),
+    ({"realtime_url": "wss://example.org/x?y=1"}, "must end before"),
+    ({"listen": "postgresql://me:geheim-123@[::1/x"}, "as libpq takes it"),
+    ({"listen": "postgresql://me:un@geheim-123@host/x"}, "%40"),
+    ({"listen": "postgresql://me:geheim-123/@host/x"}, "%2F"),
+    ({"listen": "password=geheim-123 nonsense=1"}, "as libpq takes it"),
+    ({"listen": "host=x password=geheim-123 replication=database"}, "replication"),
+])
+def test_bad_options_are_told_without_their_secrets(tmp_path, option, words):
+    class Project:
+        url = "http://127.0.0.1:1"
+        class keys:
+            secret = "sb_secret_0123456789abcdef"
+    conf = tmp_path / "server.conf"
+    conf.write_text(f'listen = ( {{ address = "127.0.0.1"; port = 1; }} );\n{DIRS}\nplugins = ( {{ name = "machines"; }}, {auth(Project, **option)} );\n')
+    conf.chmod(0o600)
+    done = subprocess.run([BUILD / "bin/musterd", "-c", conf, "--check-config"], capture_output=True, text=True, env={**os.environ})
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and words in said and f"machines.{list(option)[0]}" in said, said
+    assert "geheim" not in said and Project.keys.secret not in said, said
+
+
+def test_secrets_of_links_that_fail_stay_out_of_the_log(database, supabase, start, two):
+    project = supabase()
+    project.behave(403, path="/realtime")
+    s = start(project, realtime=True, listen="postgresql://nobody-here:geheim-123@127.0.0.1:1/nothing", top='log = { level = "debug"; };')
+    s.logged("PostgreSQL does not tell")
+    s.logged("Realtime does not tell")
+    time.sleep(2)
+    assert "geheim" not in s.log and project.keys.secret not in s.log
