@@ -274,6 +274,8 @@ class Gateway:
         path, query, headers = self._split(request)
         body = await request.read()
         self.requests.append(Request(request.method, path, query, headers, body, time.time()))
+        if not path.startswith("/rest/v1/"):
+            return await self._route(request, path, query, headers, body)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -282,7 +284,8 @@ class Gateway:
             self.in_flight -= 1
 
     async def _route(self, request, path, query, headers, body):
-        mode, seconds = next((told for prefix, told in self.behaviour.items() if path.startswith(prefix)), (None, 0))
+        prefixes = [prefix for prefix in self.behaviour if path.startswith(prefix)]
+        mode, seconds = self.behaviour[max(prefixes, key=len)] if prefixes else (None, 0)
         if mode is not None:
             told = await self._misbehave(request, path, mode, seconds)
             if told is not None:
@@ -312,7 +315,7 @@ class Gateway:
         if mode == "slow":
             await asyncio.sleep(seconds)
         elif mode == "hang":
-            while any(path.startswith(prefix) and told[0] == "hang" for prefix, told in self.behaviour.items()) and request.transport:
+            while any(path.startswith(prefix) and told[0] == "hang" for prefix, told in list(self.behaviour.items())) and request.transport:
                 await asyncio.sleep(0.02)
         if mode in ("slow", "two"):
             return None

@@ -118,6 +118,8 @@ def test_told_bodies(supabase, database):
     project.behave("redirect")
     assert users(project)[0] == 404 and project.requests[-1].path == "/elsewhere"
     project.behave(500, "/rest/v1/machines")
+    project.behave(401)
+    assert users(project)[0] == 401 and get(project, "/rest/v1/machines", apikey=project.keys.secret)[0] == 500
     project.behave()
     assert users(project)[0] == 200 and get(project, "/rest/v1/machines", apikey=project.keys.secret)[0] == 500
 
