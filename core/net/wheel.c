@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* One wheel for everything about a connection that takes seconds: heartbeats, silence, slow readers, unfinished messages, closes. */
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <muster/log.h>
@@ -63,6 +64,21 @@ static bool took_something(struct mu_conn *conn)
   return took;
 }
 
+/*
+ * Nothing of a pending connection is read, so the library does not see its end. What was sent before the end still counts once it is
+ * admitted: then it stays.
+ */
+static bool left(const struct mu_conn *conn)
+{
+  struct pollfd link = {.fd = lws_get_socket_fd(conn->wsi), .events = POLLRDHUP};
+  int unread = 0;
+  if (poll(&link, 1, 0) != 1)
+    return false;
+  if (link.revents & (POLLERR | POLLHUP | POLLNVAL))
+    return true;
+  return (link.revents & POLLRDHUP) && ioctl(link.fd, FIONREAD, &unread) == 0 && unread == 0;
+}
+
 /* When to look again; 0: it was cut. */
 static uint32_t look(struct mu_conn *conn, uint32_t now)
 {
@@ -75,7 +91,11 @@ static uint32_t look(struct mu_conn *conn, uint32_t now)
       return 0;
     }
   }
-  uint32_t next = conn->limit_s ? conn->limit_s : UINT32_MAX;
+  if (conn->state == MUI_CONN_PENDING && left(conn)) {
+    mui_conn_break(conn);
+    return 0;
+  }
+  uint32_t next = conn->state == MUI_CONN_PENDING ? now + 1 : conn->limit_s ? conn->limit_s : UINT32_MAX;
   if (conn->blocked_s) {
     if (took_something(conn))
       conn->blocked_s = now;

@@ -151,6 +151,40 @@ static void test_unfinished(void)
   end(seen);
 }
 
+static size_t open_now(struct seen *seen)
+{
+  struct mui_net_stats stats;
+  mui_net_read(seen->server.runtime.net, &stats);
+  return stats.open_ws;
+}
+
+/* Who leaves while the decision is out is noticed soon; what was said before leaving is not lost. */
+static void test_pending_leaves(void)
+{
+  struct seen *seen = begin(1000, 0);
+  seen->admit = MU_PENDING;
+  size_t before = open_now(seen);
+  struct peer *stays = peer_open(&seen->server, "/ws");
+  struct peer *leaves = peer_open(&seen->server, "/ws");
+  struct peer *speaks = peer_open(&seen->server, "/ws");
+  CU_ASSERT_EQUAL(open_now(seen), before + 3);
+  peer_text(&seen->server, speaks, "and goodbye");
+  peer_free(leaves);
+  shutdown(speaks->fd, SHUT_WR);
+  server_run(&seen->server, 50);
+  later(seen, 2);
+  server_run(&seen->server, 400);
+  CU_ASSERT_EQUAL(open_now(seen), before + 2);
+  peer_read(stays);
+  CU_ASSERT_FALSE(stays->ended);
+  later(seen, 31);
+  CU_ASSERT_EQUAL(peer_expect_close(&seen->server, stays), 4001);
+  CU_ASSERT(peer_wait_end(&seen->server, speaks, 1000));
+  peer_free(stays);
+  peer_free(speaks);
+  end(seen);
+}
+
 static void test_reader_takes_nothing(void)
 {
   struct seen *seen = begin(1000, 0);
@@ -213,6 +247,7 @@ static const struct unit_test tests[] = {
     {"pings", test_pings},
     {"silence", test_silence},
     {"unfinished message and admission", test_unfinished},
+    {"leaving while the admission is pending", test_pending_leaves},
     {"a reader that takes nothing", test_reader_takes_nothing},
     {"the process is held up", test_stall},
 };
