@@ -47,10 +47,13 @@ class Session:
         self.ws, self.vsn, self.key, self.channels = ws, vsn, key, {}
 
     def read(self, text):
+        """A frame as the five members of vsn 2.0.0; ValueError when it is none."""
         frame = json.loads(text)
-        if self.vsn[0] == "2":
-            return frame
-        return [frame.get("join_ref"), frame.get("ref"), frame["topic"], frame["event"], frame.get("payload", {})]
+        if self.vsn[0] == "1" and isinstance(frame, dict):
+            frame = [frame.get(name) for name in ("join_ref", "ref", "topic", "event", "payload")]
+        if not isinstance(frame, list) or len(frame) != 5 or [type(one) for one in frame[2:]] != [str, str, dict]:
+            raise ValueError("no frame of Phoenix")
+        return frame
 
     async def send(self, join_ref, ref, topic, event, payload):
         frame = [join_ref, ref, topic, event, payload] if self.vsn[0] == "2" else {"ref": ref, "topic": topic, "event": event, "payload": payload}
@@ -82,7 +85,7 @@ class Realtime:
         async def cut():
             for session in list(self.sessions):
                 if code is not None:
-                    await session.ws.close(code=code)
+                    await session.ws._writer.close(code)  # the reader goes on until the client has answered
                 elif session.ws._req and session.ws._req.transport:
                     session.ws._req.transport.abort()
         self.gateway._call(cut())
@@ -138,7 +141,12 @@ class Realtime:
                     break
                 if message.type != WSMsgType.TEXT:
                     break
-                await self.handle(session, *session.read(message.data))
+                try:
+                    frame = session.read(message.data)
+                except ValueError:
+                    await ws.close(code=1011)
+                    break
+                await self.handle(session, *frame)
         finally:
             self.sessions.discard(session)
         return ws
