@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, SANITIZED, ROOT, eventually, get
+from conftest import BUILD, SANITIZED
 
 PUSHES = int(os.environ.get("MUSTER_TENANCY_PUSHES", 5000 if SANITIZED else 50000))
 LIMITS = "limits = { max_connections = 5000; max_connections_per_peer = 0; connects_per_second = 0; };"
@@ -42,6 +42,6 @@ def test_nobody_sees_a_machine_of_somebody_else(server):
                           timeout=120 + PUSHES / 500)
     print(done.stdout)
     assert done.returncode == 0, done.stderr
-    assert f" 0 leaks" in done.stdout and int(done.stdout.split()[0]) >= PUSHES
+    assert " 0 leaks" in done.stdout and int(done.stdout.split()[0]) >= PUSHES
     log = s.log
     assert JWT_SECRET not in log and "0123456789" not in log, "a key in the log"
