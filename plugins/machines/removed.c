@@ -44,11 +44,20 @@ static void drop(struct removed *removed, struct tombstone *stone)
   free(stone);
 }
 
+static void drop_oldest(struct removed *removed)
+{
+  struct tombstone *stone = removed->oldest;
+  removed->oldest = stone->newer;
+  *(removed->oldest ? &removed->oldest->older : &removed->newest) = NULL;
+  mu_map_del(removed->by_key, key_of(stone));
+  free(stone);
+}
+
 static void expire(struct removed *removed)
 {
   int64_t now = removed->oldest ? mu_mono_ns() : 0;
   while (removed->oldest && removed->oldest->until_ns <= now)
-    drop(removed, removed->oldest);
+    drop_oldest(removed);
 }
 
 bool removed_has(struct registry *registry, struct mu_str key)
@@ -82,8 +91,8 @@ static int remember(struct removed *removed, struct mu_str key)
   }
   stone->until_ns = mu_mono_ns() + REMEMBERED_NS;
   chain(removed, stone);
-  while (mu_map_count(removed->by_key) > REMOVED_MOST)
-    drop(removed, removed->oldest);
+  while (removed->oldest && mu_map_count(removed->by_key) > REMOVED_MOST)
+    drop_oldest(removed);
   return 0;
 }
 
@@ -125,6 +134,6 @@ int registry_restore(struct registry *registry, const char *provider, const char
 void removed_free_all(struct registry *registry)
 {
   while (registry->removed.oldest)
-    drop(&registry->removed, registry->removed.oldest);
+    drop_oldest(&registry->removed);
   mu_map_free(registry->removed.by_key);
 }
