@@ -198,7 +198,7 @@ static void peer_address(const struct mui_net *net, const SSL *ssl, char *out)
   const struct mui_session *at = net->listeners->first_session;
   while (at && !(at->wsi && lws_get_ssl(at->wsi) == ssl))
     at = at->next;
-  strcpy(out, at ? at->address : "a client");
+  snprintf(out, 46, "%s", at ? at->address : "a client");
 }
 
 /* The library closes without a word. */
@@ -219,8 +219,9 @@ void mui_net_no_request(const struct mui_session *session, struct lws *wsi)
 {
   struct tcp_info about = {0};
   socklen_t len = sizeof about;
+  /* Its end counts as one byte. */
   if (session->listener->tls || session->net->stopping ||
-      getsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_INFO, &about, &len) != 0 || about.tcpi_bytes_received == 0)
+      getsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_INFO, &about, &len) != 0 || about.tcpi_bytes_received <= 1)
     return;
   mui_net_count(session->net, "requests_broken");
   mu_log_limited(

@@ -120,8 +120,8 @@ def test_flood_at_the_descriptor_limit(start, monkeypatch, when):
 
 
 def test_connect_and_leave(shared):
-    """Thousands that connect, or upgrade, and go at once."""
-    with shared.attack(grows=8):
+    """Thousands that connect, or upgrade, or begin to, and go at once."""
+    with shared.attack(grows=8, core__requests_broken=True):
         for i in range(1500):
             with Raw(shared.port, f"127.0.1.{i % 200 + 1}") as link:
                 if i % 3 == 1:
