@@ -54,8 +54,12 @@ static void attempt_free(struct attempt *attempt)
 
 void auth_fini(struct server *server)
 {
-  while (server->attempts)
-    attempt_free(server->attempts);
+  while (server->attempts) {
+    struct attempt *attempt = server->attempts;
+    server->attempts = attempt->next;
+    mu_text_unref(attempt->token);
+    free(attempt);
+  }
 }
 
 void auth_forget_user(struct server *server, mu_instance *in)
@@ -345,6 +349,24 @@ static void known_judged(void *context, const struct mu_auth_answer *answer)
   }
 }
 
+/* Whether a token that is ours is good for what is wanted; otherwise why not. */
+static bool token_suits(const struct attempt *attempt, enum refusal *why)
+{
+  const struct server *server = attempt->server;
+  const struct mu_claims *claims = &attempt->claims;
+  bool agent = strcmp(claims->scope, TOKEN_AGENT) == 0, own = strcmp(claims->scope, TOKEN_MACHINE) == 0;
+  bool admin = strcmp(claims->scope, TOKEN_ADMIN) == 0, to_admin = attempt->wanted == MU_SESSION_ADMIN;
+  *why = REFUSED_TOKEN;
+  if (!claims->provider[0] || !(agent || own || admin) || revocations_has(&server->revocations, claims))
+    return false;
+  if (!admin && !codec_id_ok(mu_str(claims->machine), SESSION_ID_MAX))
+    return false;
+  if (!to_admin && !admin && attempt->machine_id[0] && strcmp(attempt->machine_id, claims->machine) != 0)
+    return false; /* another machine's */
+  *why = REFUSED_SCOPE;
+  return to_admin ? admin || (agent && server->config->allow_agent_token_as_admin) : !admin;
+}
+
 /* Takes a token: 0 when it is decided, MU_PENDING. The attempt is freed when it is. */
 static int take_token(struct attempt *attempt, mu_conn *conn, struct mu_str token)
 {
@@ -352,44 +374,32 @@ static int take_token(struct attempt *attempt, mu_conn *conn, struct mu_str toke
   struct mu_claims *claims = &attempt->claims;
   *claims = (struct mu_claims){.size = sizeof *claims};
   int result = mu_token_check(server->key, token, mu_now_ms() / 1000, claims);
-  bool agent = strcmp(claims->scope, TOKEN_AGENT) == 0, own = strcmp(claims->scope, TOKEN_MACHINE) == 0;
-  if (result == MU_ETIMEOUT) {
-    finish_refused(attempt, conn, REFUSED_EXPIRED, 0);
-  } else if (result == MU_ENOMEM) {
-    finish_refused(attempt, conn, REFUSED_UNAVAILABLE, RETRY_UNAVAILABLE_S);
-  } else if (result != 0) {
+  enum refusal why = REFUSED_UNAVAILABLE;
+  if (result == MU_ESYNTAX || result == MU_EREFUSED) {
     finish_wrong(attempt, conn, REFUSED_TOKEN);
-  } else if (!claims->provider[0] || (!agent && !own && strcmp(claims->scope, TOKEN_ADMIN) != 0) ||
-             ((agent || own) && !codec_id_ok(mu_str(claims->machine), SESSION_ID_MAX)) ||
-             revocations_has(&server->revocations, claims)) {
-    finish_refused(attempt, conn, REFUSED_TOKEN, 0);
-  } else if (attempt->wanted == MU_SESSION_ADMIN ? own || (agent && !server->config->allow_agent_token_as_admin)
-                                                 : !agent && !own) {
-    finish_refused(attempt, conn, REFUSED_SCOPE, 0);
-  } else if (attempt->wanted == MU_SESSION_AGENT && attempt->machine_id[0] &&
-             strcmp(attempt->machine_id, claims->machine) != 0) {
-    finish_refused(attempt, conn, REFUSED_TOKEN, 0); /* another machine's */
-  } else {
-    if (attempt->wanted == MU_SESSION_AGENT)
-      memcpy(attempt->machine_id, claims->machine, strlen(claims->machine) + 1);
-    attempt->token = mu_text_new(token.at, token.len);
-    if (!attempt->token) {
-      finish_refused(attempt, conn, REFUSED_UNAVAILABLE, RETRY_UNAVAILABLE_S);
-      return 0;
-    }
-    const struct mu_credential credential = {.size = sizeof credential,
-                                             .kind = MU_CREDENTIAL_KNOWN,
-                                             .id = mu_str(claims->subject),
-                                             .secret = mu_str(claims->credential),
-                                             .peer = mu_conn_peer(conn),
-                                             .provider = claims->provider};
-    result = mu_auth_check(server->in, &credential, known_judged, attempt);
-    if (result < 0) {
-      finish_refused(attempt, conn, REFUSED_UNAVAILABLE, RETRY_UNAVAILABLE_S);
-      result = 0;
-    }
-    return result;
+    return 0;
   }
+  if (result == MU_ETIMEOUT || (result == 0 && !token_suits(attempt, &why))) {
+    finish_refused(attempt, conn, result == MU_ETIMEOUT ? REFUSED_EXPIRED : why, 0);
+    return 0;
+  }
+  attempt->token = result == 0 ? mu_text_new(token.at, token.len) : NULL;
+  if (!attempt->token) {
+    finish_refused(attempt, conn, REFUSED_UNAVAILABLE, RETRY_UNAVAILABLE_S);
+    return 0;
+  }
+  if (attempt->wanted == MU_SESSION_AGENT)
+    memcpy(attempt->machine_id, claims->machine, strlen(claims->machine) + 1);
+  const struct mu_credential credential = {.size = sizeof credential,
+                                           .kind = MU_CREDENTIAL_KNOWN,
+                                           .id = mu_str(claims->subject),
+                                           .secret = mu_str(claims->credential),
+                                           .peer = mu_conn_peer(conn),
+                                           .provider = claims->provider};
+  result = mu_auth_check(server->in, &credential, known_judged, attempt);
+  if (result >= 0)
+    return result;
+  finish_refused(attempt, conn, REFUSED_UNAVAILABLE, RETRY_UNAVAILABLE_S);
   return 0;
 }
 
@@ -499,9 +509,8 @@ void auth_on_revoked(void *self, const struct mu_event *event)
   const struct mu_principal *who = event->payload;
   if (!who)
     return;
-  int64_t hours = server->config->token_hours > server->config->admin_token_hours ? server->config->token_hours
-                                                                                  : server->config->admin_token_hours;
-  revocations_note(&server->revocations, who->provider, who->id, who->credential, mu_now_ms() / 1000, hours * 3600);
+  revocations_note(&server->revocations, who->provider, who->id, who->credential, mu_now_ms() / 1000,
+                   server->longest_s);
   /* The core closes those of the same role; who resumed while nobody could judge has the role that a token tells. */
   for (struct link *link = server->links, *next; link; link = next) {
     next = link->next;

@@ -98,7 +98,7 @@ void failures_note(struct failures *failures, const char *address, int64_t per_m
     /* Those that are paid back go first; each call clears more than it adds. */
     for (int i = 0; i < 2 && failures->first && failures->first->bucket.empty_ns <= now_ns; i++)
       drop_first(failures);
-    if (mu_map_count(failures->map) >= failures->most)
+    if (failures->first && mu_map_count(failures->map) >= failures->most)
       drop_first(failures);
     failure = calloc(1, sizeof *failure);
     if (!failure)

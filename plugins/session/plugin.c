@@ -149,6 +149,14 @@ static int add_routes(struct server *server)
   return result;
 }
 
+static void note_lifetimes(struct server *server)
+{
+  const int64_t hours[] = {server->config->token_hours, server->config->admin_token_hours};
+  for (size_t i = 0; i < MU_COUNT(hours); i++)
+    if (server->longest_s < hours[i] * 3600)
+      server->longest_s = hours[i] * 3600;
+}
+
 static const struct mu_session session = {.size = sizeof session,
                                           .handle = dispatch_handle,
                                           .prove = auth_prove,
@@ -164,6 +172,7 @@ static int init(mu_instance *in, const void *config, void **self)
     return MU_ENOMEM;
   server->in = in;
   server->config = config;
+  note_lifetimes(server);
   revocations_init(&server->revocations, REVOCATIONS_MAX);
   int result = failures_init(&server->failures, ADDRESSES_MAX);
   if (result == 0)
@@ -224,6 +233,7 @@ static int reconfigure(void *self, const void *given)
     server->key = key;
   }
   server->config = new;
+  note_lifetimes(server);
   return 0;
 }
 

@@ -74,6 +74,7 @@ struct server {
   struct failures failures;
   mu_token_key *key;
   struct revocations revocations;
+  int64_t longest_s; /* that a token may live, by any configuration so far */
   mu_timer *sweep, *ack_timer;
   struct place *acks; /* those that wait for one */
   mu_text *ping, *pong;

@@ -76,7 +76,7 @@ void revocations_note(struct revocations *revocations, const char *provider, con
 {
   while (revocations->first && revocations->first->until_s < now_s)
     drop_first(revocations);
-  if (revocations->count >= revocations->most) {
+  if (revocations->first && revocations->count >= revocations->most) {
     raise_floor(revocations, revocations->first->at_s);
     drop_first(revocations);
   }
