@@ -38,7 +38,8 @@ class Pair:
 
     @property
     def der(self):
-        return ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
+        end = "-----END CERTIFICATE-----"
+        return ssl.PEM_cert_to_DER_cert(self.certificate.read_text().split(end)[0] + end)  # the first: its chain may follow
 
     def take(self, other):
         """Becomes a copy of another pair, as a renewal would: each file by rename."""
