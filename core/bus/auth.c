@@ -28,6 +28,7 @@ struct check {
   struct mui_ask *ask;    /* out now */
   bool judging;           /* inside a judge() call */
   bool gone;              /* who asked stopped meanwhile */
+  bool asked;             /* somebody judges this kind */
   struct mu_credential credential;
   size_t secret_len;
   char texts[]; /* id, secret, peer, provider */
@@ -145,6 +146,18 @@ static void finish_plain(struct check *check, enum mu_verdict verdict, const cha
 {
   struct mu_auth_answer answer = {.size = sizeof(answer), .verdict = verdict, .reason = reason};
   finish(check, &answer, denied);
+}
+
+/* The last has been asked. Only where all who could know it were there is it refused: clients forget a refused key. */
+static void finish_unknown(struct check *check)
+{
+  const struct mui_bus *bus = check->in->runtime->bus;
+  if (bus->lacking)
+    finish_plain(check, MU_AUTH_UNAVAILABLE, "a plugin that may know it is not running", MU_AUTH_UNAVAILABLE);
+  else if (!check->asked && check->credential.kind != MU_CREDENTIAL_KNOWN)
+    finish_plain(check, MU_AUTH_UNAVAILABLE, "no plugin judges such credentials", MU_AUTH_UNAVAILABLE);
+  else
+    finish_plain(check, MU_AUTH_REFUSED, "no provider knows it", MU_AUTH_UNKNOWN);
 }
 
 static void check_revoke(struct mui_resource *resource)
@@ -304,9 +317,10 @@ static bool ask_next(struct check *check)
     while (!auth && (provider = mui_provider_after(bus, MU_SERVICE_AUTH, &check->place)))
       auth = usable(provider, &check->credential);
     if (!auth) {
-      finish_plain(check, MU_AUTH_REFUSED, "no provider knows it", MU_AUTH_UNKNOWN);
+      finish_unknown(check);
       return true;
     }
+    check->asked = true;
     struct mui_ask *ask = ask_new(bus, check, provider->in);
     if (!ask) {
       finish_plain(check, MU_AUTH_UNAVAILABLE, "out of memory", MU_AUTH_UNAVAILABLE);

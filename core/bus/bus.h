@@ -13,5 +13,10 @@ MUI_API void mui_bus_free(struct mui_bus *bus);
 MUI_API int mui_bus_use(mu_instance *in, const char *service, const char *provider);
 /* Judges whether a component may ask for a service; set by plugin/. NULL: everybody may. */
 MUI_API void mui_bus_may(struct mui_bus *bus, bool (*may)(mu_instance *in, const char *service));
+/*
+ * Whether an auth provider that the configuration names may not be running: then what nobody knows is "unavailable", for clients
+ * forget a key that was refused.
+ */
+MUI_API void mui_bus_lacking(struct mui_bus *bus, bool lacking);
 
 #endif

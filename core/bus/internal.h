@@ -42,6 +42,7 @@ struct mui_bus {
 
   mu_event_type *denied; /* auth.denied, made at the first refusal */
   struct mui_ask *asks;  /* questions that a provider may still answer */
+  bool lacking;          /* a provider that the configuration names may be missing */
 };
 
 /* The first provider behind a place (0, 0: the first of all) and moves the place onto it; NULL: no more. */

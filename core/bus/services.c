@@ -63,6 +63,11 @@ void mui_bus_may(struct mui_bus *bus, bool (*may)(mu_instance *in, const char *s
   bus->may = may;
 }
 
+void mui_bus_lacking(struct mui_bus *bus, bool lacking)
+{
+  bus->lacking = lacking;
+}
+
 bool mui_service_may(mu_instance *in, const char *service)
 {
   struct mui_bus *bus = in->runtime->bus;

@@ -125,6 +125,7 @@ static bool refuse(struct mui_host *host, const struct mui_entry *entry, const c
 {
   if (lenient && !entry->required) {
     mu_log(host->runtime->core, MU_LOG_ERROR, "plugin \"%s\" is left out: %s", entry_name(entry), why);
+    host->lacking = true; /* nobody knows what it provides */
     return true;
   }
   mui_entry_problem(problems, false, entry->place, "%s", why);

@@ -200,7 +200,8 @@ struct mui_host {
   struct mui_set next; /* of the reload that waits for stops */
   bool applied;        /* the first apply is over */
   bool reloading;
-  int result; /* of the last apply */
+  bool lacking; /* something that does not run may be an auth provider */
+  int result;   /* of the last apply */
   bool stopping;
   int64_t stop_until_ns;
   void (*done)(void *context, int result); /* of the reload */

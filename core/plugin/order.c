@@ -156,6 +156,7 @@ static void drop_lacking(struct mui_host *host, struct mui_set *set, bool lenien
     else if (lenient)
       mu_log(host->runtime->core, MU_LOG_ERROR, "\"%s\" is left out: it needs %s, which nothing provides", unit->name,
              need);
+    host->lacking = host->lacking || mui_lists(unit->loaded.component->provides, MU_SERVICE_AUTH);
     memmove(&set->at[i], &set->at[i + 1], (set->count - i - 1) * sizeof(*set->at));
     set->count--;
     mui_unit_free(unit);

@@ -180,12 +180,20 @@ static void merge(struct mui_host *host, struct mui_set *set)
   }
 }
 
+static void tell_lacking(const struct mui_host *host, bool lacking)
+{
+  if (host->runtime->bus)
+    mui_bus_lacking(host->runtime->bus, lacking);
+}
+
 int mui_host_apply(struct mui_host *host, const struct mui_plan *plan, struct mui_problems *problems,
                    void (*done)(void *context, int result), void *context)
 {
   if (host->reloading || host->stopping)
     return MU_EBUSY;
   host->diff = (struct mui_host_diff){0};
+  bool lacked = host->lacking;
+  host->lacking = false;
   struct mui_set set;
   int result = mui_plan_check(host, plan, !host->applied, &set, problems);
   if (result == 0) {
@@ -193,9 +201,11 @@ int mui_host_apply(struct mui_host *host, const struct mui_plan *plan, struct mu
     result = reconfigure_all(host, &set, problems);
   }
   if (result < 0) {
+    host->lacking = lacked;
     mui_set_free(&set);
     return result;
   }
+  tell_lacking(host, true); /* while providers are restarted */
   merge(host, &set);
   host->next = set;
   host->reloading = true;
@@ -227,6 +237,7 @@ static struct mui_unit *start(struct mui_host *host, const struct mui_set *start
       return old;
     }
   }
+  host->lacking = host->lacking || mui_lists(unit->loaded.component->provides, MU_SERVICE_AUTH);
   mu_log(host->runtime->core, MU_LOG_ERROR, "\"%s\" does not run%s", unit->name,
          unit->required ? ", and it is required" : "");
   return NULL;
@@ -256,6 +267,7 @@ int mui_reload_finish(struct mui_host *host)
   mui_set_free(&previous);
   for (size_t i = 0; i < started.count; i++)
     started.at[i]->entry = NULL;
+  tell_lacking(host, host->lacking);
   return result;
 }
 

@@ -318,3 +318,30 @@ def test_machines_of_the_configuration_name_their_owner(server):
             await websockets.connect(s.ws + "/ws-report", extra_headers=agent_headers("own", ANN))
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("others", ["none", "left out"])
+def test_a_key_is_not_refused_while_who_may_know_it_is_missing(server, others):
+    """Clients forget a key that was refused. So a backend that failed, or was forgotten in the configuration, is no refusal."""
+    alone = plugins(user("u1", ANN))
+    listed = alone[1:] if others == "none" else alone + ['{ name = "auth_that_is_not_installed"; }']
+    s = server(plugins=listed)
+
+    async def run():
+        if others == "left out":  # who is there knows its own, as ever
+            link, _ = await login(s, apiKey=ANN)
+            await link.close()
+        link, answer = await login(s, apiKey=BOB, answer="auth_failed")
+        assert answer["code"] == "unavailable" and answer["retryable"] is True and answer["message"] != "Invalid API Key"
+        await closed(link, 1013)
+        # The operator mends the configuration: now it is known that nobody knows it.
+        s.reload(s.text(alone))
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            link, answer = await login(s, apiKey=BOB, answer="auth_failed")
+            await link.close()
+            if answer["code"] != "unavailable":
+                break
+        assert answer["code"] == "invalid_api_key"
+
+    asyncio.run(run())

@@ -103,7 +103,8 @@ struct mu_auth {
 
 /**
  * Asks the providers in the configuration's order. `done` is called exactly once, possibly before
- * this returns; not at all when `in` stops first. The component lists auth/1 in `needs` or `wants`.
+ * this returns; not at all when `in` stops first. What nobody knows is refused; it is unavailable while a provider that the configuration
+ * names is not running, and where none judges credentials of this kind. The component lists auth/1 in `needs` or `wants`.
  * @return 0 when `done` was called, MU_PENDING when it will be, MU_ECLOSED when `in` has stopped
  */
 MU_API int mu_auth_check(mu_instance *in, const struct mu_credential *credential, mu_auth_done done, void *context);
