@@ -11,7 +11,6 @@
 
 enum {
   ATTEMPT_MS = 10000, /* for one address: connection, TLS and upgrade together */
-  CLOSE_MS = 2000,    /* for the server's half of a graceful close */
   STAYED_UP_S = 30,   /* a link that held this long starts the delays from the beginning */
 };
 
@@ -167,8 +166,17 @@ static void ended(struct mu_client *client)
 /* The link is gone, or none came about: again later, or never. */
 void mui_client_down(struct mu_client *client, int status, unsigned code, const char *reason)
 {
-  bool ending = client->state == MUI_CLIENT_CLOSING;
+  bool ending = client->state == MUI_CLIENT_CLOSING && !client->broken;
+  char own[sizeof client->close_reason];
   let_go(client);
+  if (client->broken) {
+    code = client->close_code;
+    memcpy(own, client->close_reason, sizeof own);
+    reason = own;
+    client->close_code = 0;
+    client->close_reason[0] = '\0';
+  }
+  client->broken = false;
   mu_timer_stop(client->ping);
   mu_timer_stop(client->pong);
   mu_timer_stop(client->timer);
@@ -487,7 +495,7 @@ bool mu_client_connected(const mu_client *client)
 int mu_client_send(mu_client *client, mu_text *text)
 {
   bool ending = client->state >= MUI_CLIENT_ENDING || client->state == MUI_CLIENT_CLOSING;
-  if ((ending && !client->again) || (client->no_queue && client->state != MUI_CLIENT_OPEN))
+  if ((ending && !client->again && !client->broken) || (client->no_queue && client->state != MUI_CLIENT_OPEN))
     return MU_ECLOSED;
   if (client->no_queue && client->queued >= client->max_queue)
     return MU_ELIMIT;
@@ -523,7 +531,7 @@ static void end(struct mu_client *client, unsigned code, const char *reason)
   mu_timer_stop(client->pong);
   if (client->state == MUI_CLIENT_OPEN) {
     client->state = MUI_CLIENT_CLOSING;
-    mu_timer_start(client->timer, CLOSE_MS, 0);
+    mu_timer_start(client->timer, MUI_CLIENT_CLOSE_MS, 0);
     lws_callback_on_writable(client->wsi);
     return;
   }
@@ -535,7 +543,7 @@ static void end(struct mu_client *client, unsigned code, const char *reason)
 void mu_client_close(mu_client *client, unsigned code, const char *reason)
 {
   bool ending = client->state == MUI_CLIENT_CLOSING || client->state >= MUI_CLIENT_ENDING;
-  client->again = false; /* an end that is under way is for good now */
+  client->again = client->broken = false; /* an end that is under way is for good now */
   if (!ending)
     end(client, code, reason);
 }
@@ -543,13 +551,14 @@ void mu_client_close(mu_client *client, unsigned code, const char *reason)
 void mu_client_again(mu_client *client, unsigned code, const char *reason, uint64_t after_ms)
 {
   bool ending = client->state == MUI_CLIENT_CLOSING || client->state >= MUI_CLIENT_ENDING;
-  if (client->state == MUI_CLIENT_IDLE || (ending && !client->again))
+  if (client->state == MUI_CLIENT_IDLE || (ending && !client->again && !client->broken))
     return;
   if (client->state == MUI_CLIENT_WAITING) { /* `closed` was told of it, or is being */
     mu_timer_start(client->timer, after_ms, 0);
     return;
   }
   client->again = true;
+  client->broken = false;
   client->again_ms = after_ms;
   if (!ending)
     end(client, code, reason);

@@ -9,7 +9,10 @@
 #include "net/internal.h"
 #include "net/uplink.h"
 
-enum { MUI_CLIENT_ADDRESSES = 8 };
+enum {
+  MUI_CLIENT_ADDRESSES = 8,
+  MUI_CLIENT_CLOSE_MS = 2000, /* for the server's half of a graceful close */
+};
 
 enum mui_client_state {
   MUI_CLIENT_IDLE, /* not started */
@@ -63,7 +66,8 @@ struct mu_client {
   mu_timer *timer; /* the state's: next attempt, attempt takes too long, close takes too long, end */
   mu_timer *ping, *pong;
   bool ping_due, pong_due, close_sent;
-  bool again; /* the end that is under way is not for good */
+  bool broken; /* the close frame says what the server did wrong; then it goes on by the schedule */
+  bool again;  /* the end that is under way is not for good */
   uint64_t again_ms;
   unsigned close_code;
   char close_reason[124];

@@ -26,6 +26,24 @@ static int on_established(struct mu_client *client)
   return 0;
 }
 
+/*
+ * Ends the link over something that the server did. Not by -1 from RECEIVE: with a reason set the library goes on reading after that, behind
+ * the end of its buffer.
+ */
+static int refuse(struct mu_client *client, unsigned code, const char *reason)
+{
+  client->state = MUI_CLIENT_CLOSING;
+  client->broken = true;
+  client->close_code = code;
+  snprintf(client->close_reason, sizeof client->close_reason, "%s", reason);
+  mu_buf_clear(&client->in_buf);
+  mu_timer_stop(client->ping);
+  mu_timer_stop(client->pong);
+  mu_timer_start(client->timer, MUI_CLIENT_CLOSE_MS, 0);
+  lws_callback_on_writable(client->wsi);
+  return 0;
+}
+
 static int on_receive(struct mu_client *client, struct lws *wsi, const void *data, size_t len)
 {
   if (client->state != MUI_CLIENT_OPEN)
@@ -35,22 +53,17 @@ static int on_receive(struct mu_client *client, struct lws *wsi, const void *dat
     client->receiving_binary = lws_frame_is_binary(wsi);
   }
   if (len > client->max_message - client->in_buf.len) {
-    static unsigned char text[] = "message too long";
     mu_log_limited(client->in, MU_LOG_WARN, "client message", "the server sent a message over %zu bytes",
                    client->max_message);
-    lws_close_reason(wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, text, sizeof text - 1);
-    return -1;
+    return refuse(client, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too long");
   }
   mu_buf_add(&client->in_buf, data, len);
   if (client->in_buf.failed)
-    return -1;
+    return refuse(client, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION, "out of memory");
   if (!lws_is_final_fragment(wsi) || lws_remaining_packet_payload(wsi) > 0)
     return 0;
-  if (!client->receiving_binary && !mui_utf8_valid(client->in_buf.at ? client->in_buf.at : "", client->in_buf.len)) {
-    static unsigned char text[] = "invalid UTF-8";
-    lws_close_reason(wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, text, sizeof text - 1);
-    return -1;
-  }
+  if (!client->receiving_binary && !mui_utf8_valid(client->in_buf.at ? client->in_buf.at : "", client->in_buf.len))
+    return refuse(client, LWS_CLOSE_STATUS_INVALID_PAYLOAD, "invalid UTF-8");
   if (client->events.message) {
     struct mui_call call;
     mui_call_begin(&call, client->in, MUI_CB_CLIENT);

@@ -590,6 +590,44 @@ static void test_bad_frames(void)
   }
 }
 
+/* What a server goes on sending after too long a message has no place to go to. */
+static void test_too_long(void)
+{
+  struct seen seen;
+  unsigned bound;
+  start();
+  int listener = listen_raw(&bound);
+  listen(listener, 5);
+  struct mu_client_options options = options_for("ws", "127.0.0.1", bound);
+  connect_client(&seen, &options);
+  mu_client_start(seen.client);
+  int fd = accept_and_upgrade(listener, "\x81\x7f\x00\x00\x00\x00\x01\x00\x00\x00", 10);
+  CU_ASSERT_TRUE(until(&seen.opened, 2000));
+  static char flood[64 * 1024];
+  unsigned char in[200] = {0};
+  size_t have = 0;
+  memset(flood, 'x', sizeof flood);
+  for (int i = 0; i < 100 && !seen.closed; i++) {
+    if (send(fd, flood, sizeof flood, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+      break;
+    server_run(&server, 10);
+    ssize_t got = recv(fd, in + have, sizeof in - have, 0);
+    have += got > 0 ? (size_t)got : 0;
+  }
+  CU_ASSERT_TRUE(until(&seen.closed, 4000));
+  CU_ASSERT_EQUAL(seen.code, 1009);
+  CU_ASSERT_STRING_EQUAL(seen.reason, "message too long");
+  CU_ASSERT_EQUAL(seen.messages, 0);
+  CU_ASSERT(seen.retry_ms > 0);
+  /* The server is told, too: a masked close frame with that code. */
+  CU_ASSERT_FATAL(have >= 8);
+  CU_ASSERT_EQUAL(in[0], 0x88);
+  CU_ASSERT_EQUAL((in[6] ^ in[2]) << 8 | (in[7] ^ in[3]), 1009);
+  close(fd);
+  close(listener);
+  server_stop(&server);
+}
+
 /* A redirect is not followed: the headers hold secrets that are for one server. */
 static void test_redirect(void)
 {
@@ -641,6 +679,7 @@ static const struct unit_test tests[] = {
     {"no pong cuts the link", test_no_pong},
     {"pongs keep the link", test_pong},
     {"bad frames end the link", test_bad_frames},
+    {"too long a message, and more behind it", test_too_long},
     {"redirects are not followed", test_redirect},
     {"no_queue: nothing is sent over another link", test_no_queue},
     {"again: a new link, when and with the code it was asked for", test_again},
