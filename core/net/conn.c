@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* The life of a WebSocket connection after its admission. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <muster/log.h>
 #include "bus/bus.h"
@@ -60,6 +63,9 @@ struct mu_conn *mui_conn_new(struct mui_session *session, struct lws *wsi, struc
   conn->route = route;
   conn->heard_ns = mu_mono_ns();
   ws->conns++;
+  /* What waits for a slow reader waits in its queue, where newer news replace it, and not as megabytes in the kernel. */
+  const int unsent = MUI_UNSENT_MAX;
+  setsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
   return conn;
 }
 

@@ -381,11 +381,12 @@ def test_admins_that_never_read_cost_little_and_slow_nobody(server):
     static = sessions.static(*(f'{{ id = "{name}"; api_keys = [ "{key}" ]; }}' for name, key in keys.items()))
     s = server(plugins=sessions.plugins(static, session="messages_per_minute = 1000000; reports_per_minute = 1000000;"),
                more=DIRS + "limits = { max_connections = 5000; max_connections_per_peer = 0; connects_per_second = 0; send_timeout = 300.0; };")
-    done = subprocess.run([BUILD / "tests/stalled_admins", str(s.port), str(s.pid)], text=True, capture_output=True, timeout=300,
+    done = subprocess.run([BUILD / "tests/stalled_admins", str(s.port), str(s.pid), "rounds=60"], text=True, capture_output=True, timeout=300,
                           input="".join(f"auth_static {name} {key}\n" for name, key in keys.items()))
     print(done.stdout)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
+    # Of 480 updates each: what waits does so in the queue, where newer replaces older, and not in the kernel.
     assert figures["admins"] == 100 and figures["behind"] > 100, figures
     assert figures["worst_ms"] < 1000, figures
     if not SANITIZED:

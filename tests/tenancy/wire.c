@@ -134,6 +134,8 @@ void wire_open(struct wires *wires, struct wire *wire, const char *path, void *o
   const struct sockaddr_in to = {
       .sin_family = AF_INET, .sin_port = htons(wires->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
   wire->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (wires->receive_buffer > 0) /* before the connection is made: it bounds the window from the start */
+    setsockopt(wire->fd, SOL_SOCKET, SO_RCVBUF, &wires->receive_buffer, sizeof wires->receive_buffer);
   if (wire->fd < 0 || connect(wire->fd, (const struct sockaddr *)&to, sizeof to) != 0)
     fail("connect: %s", strerror(errno));
   const int one = 1;

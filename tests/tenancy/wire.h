@@ -19,6 +19,7 @@ struct wire {
 struct wires {
   int epoll;
   uint16_t port;
+  int receive_buffer; /* of the wires that are opened; 0: the system's choice */
   /* A whole text message, followed by a NUL. The wire may be closed in it. */
   void (*text)(struct wire *wire, char *text, size_t len);
   /* The server closed it, or broke it (code 0); it is closed already. */
