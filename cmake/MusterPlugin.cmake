@@ -37,6 +37,8 @@ function(muster_add_plugin name)
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/muster/plugins)
   if(MUSTER_PLUGIN_RPATH) # in tree: the library is installed beside; a stranger's plugin finds it in the program
     set_target_properties(${target} PROPERTIES INSTALL_RPATH ${MUSTER_PLUGIN_RPATH})
+  else() # libmuster-http is in no program
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   endif()
   if(NOT DEFINED MUSTER_PLUGIN_INSTALL_DIR)
     set(MUSTER_PLUGIN_INSTALL_DIR lib/muster/plugins)
