@@ -2,6 +2,7 @@
 """API keys in Supabase: sessions over a real PostgreSQL behind PostgREST's dialect, well, ill, and gone."""
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import time
@@ -25,6 +26,12 @@ def auth(project, key=None, url=None, machines="table = \"\";", **options):
     more = " ".join(f"{k} = {text(v)};" for k, v in options.items())
     return (f'{{ name = "auth_supabase"; config = {{ url = "{url or project.url}"; key = "{key or project.keys.secret}"; {more} '
             f'machines = {{ {machines} }}; }}; }}')
+
+
+@pytest.fixture
+def supabase(supabase):
+    """With POSTGREST_BIN all of this runs over a real PostgREST."""
+    return lambda *over, **how: supabase(*over, real=os.environ.get("POSTGREST_BIN"), **how)
 
 
 @pytest.fixture
