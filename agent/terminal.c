@@ -46,8 +46,10 @@ static struct sigaction fatal_before[MU_COUNT(fatal)];
 void terminal_restore(void)
 {
   int fd = atomic_exchange(&hidden.fd, -1);
-  if (fd >= 0)
-    tcsetattr(fd, TCSANOW, &hidden.before);
+  if (fd < 0)
+    return;
+  tcflush(fd, TCIFLUSH); /* what was typed unseen and not read: the shell would show it */
+  tcsetattr(fd, TCSANOW, &hidden.before);
 }
 
 /* Whoever handled the signal before handles it now: at once when it was raised, at the same instruction when that caused it. */

@@ -2,7 +2,6 @@
 """What the tests of the agent's side of the session protocol share: its configuration, and a server that they steer message by message."""
 import asyncio
 import json
-import stat
 import time
 
 import websockets
@@ -37,10 +36,6 @@ def save(folder, server, key, mode=0o600):
     file.write_text(key + "\n")
     file.chmod(mode)
     return file
-
-
-def private(path):
-    return stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
 class Peer:
