@@ -55,6 +55,12 @@ def is_deleted(client, timeout=PROMISE):
     assert time.monotonic() < end
 
 
+def stays(client):
+    """Nothing comes, and it is open."""
+    client.quiet()
+    assert client.settle() == []
+
+
 def refused(server, machine, token, key=KEY):
     """Neither the key nor the token brings the machine back."""
     for how in ({"apiKey": key, "machineId": machine}, {"sessionToken": token}):
@@ -87,7 +93,7 @@ def test_notify_ends_the_session_at_once(postgres, supabase, start):
     database.remove("machines", one)
     is_deleted(a)
     refused(s, one, a.welcome["sessionToken"])
-    b.quiet()
+    stays(b)
     assert list(machines(s, KEY)) == [other] and counters(s)["machines_deleted"] == 1
     database.drop()
 
@@ -117,7 +123,7 @@ def test_realtime_ends_the_session_at_once(database, supabase, start, two, kind)
     database.remove("machines", two[0])
     is_deleted(a)
     refused(s, two[0], a.welcome["sessionToken"])
-    b.quiet()
+    stays(b)
     assert list(machines(s, KEY)) == [two[1]]
     assert key not in s.log and KEY not in s.log
 
@@ -143,7 +149,7 @@ def test_polls_need_two_answers(database, supabase, start, two):
     polls = project.count("/rest/v1/machines") - before
     assert 2 <= polls <= 4, polls  # one may have been under way, one may have come by now
     refused(s, two[0], a.welcome["sessionToken"])
-    b.quiet()
+    stays(b)
     assert list(machines(s, KEY)) == [two[1]]
 
 
@@ -177,23 +183,21 @@ def test_lost_grants_delete_nobody(database, supabase, start, two):
     seen(s, project)
     # Row-level security that hides everything: 200 and no row.
     database.sql("alter table machines force row level security")
-    database.sql("create role plain nologin")
     database.sql("alter role service_role nobypassrls")
     try:
         eventually(lambda: counters(s).get("machine_alarms", 0) >= 5, 20)
         assert s.log.count("vanished from") == 1, s.log  # once, not at each poll
     finally:
         database.sql("alter role service_role bypassrls")
-        database.sql("drop role plain")
     for client in (a, b):
         client.say("heartbeat")
-        client.quiet()
+        stays(client)
     assert counters(s).get("machines_deleted", 0) == 0
     # And then it works again.
     seen(s, project)
     database.remove("machines", two[0])
     is_deleted(a, 10)
-    b.quiet()
+    stays(b)
 
 
 @pytest.mark.slow
@@ -209,7 +213,7 @@ def test_answers_that_are_none_delete_nobody(database, supabase, start, two, how
     project.behave(path="/rest/v1/machines")
     for client in clients:
         client.say("heartbeat")
-        client.quiet()
+        stays(client)
     assert counters(s).get("machines_deleted", 0) == 0
 
 
@@ -225,7 +229,7 @@ def test_a_machine_without_a_row_stays(database, supabase, start, two):
     database.remove("machines", two[0])
     is_deleted(row, 10)
     for client in clients:
-        client.quiet()
+        stays(client)
     asked = [r.query for r in project.requests if r.path == "/rest/v1/machines"]
     assert asked and not any("auto-" in q or "web-1" in q for q in map(str, asked))
 
@@ -242,8 +246,8 @@ def test_a_row_is_its_owners_alone(database, supabase, start, two):
     seen(s, project)
     database.remove("machines", two[0])
     is_deleted(a)
-    thief.quiet()
-    b.quiet()
+    stays(thief)
+    stays(b)
     assert set(machines(s, BOB_KEY)) == {two[0], bobs} and machines(s, KEY) == {}
 
 
@@ -274,7 +278,7 @@ def test_nothing_that_races_brings_it_back(database, supabase, start, two):
     assert gone["machine"]["machineId"] == two[0]
     for _ in range(20):
         refused(s, two[0], token)
-    watching.quiet()
+    stays(watching)
     assert machines(s, KEY) == {}
     # Another machine of the same user comes and goes as before.
     agent(s, KEY, machineId=two[1]).say("heartbeat")
@@ -369,7 +373,7 @@ def test_postgresql_restarts_under_listen(own_postgres, supabase, start):
     database.connection.close()
     database.remove("machines", rows[1])
     is_deleted(b, 40)
-    c.quiet()
+    stays(c)
 
 
 @pytest.mark.slow
@@ -385,10 +389,10 @@ def test_a_row_that_comes_back(database, supabase, start, two, ann):
     s.logged("has a row again", 20)
     again = agent(s, KEY, machineId=two[0])
     seen(s, project, 3)
-    again.quiet()
+    stays(again)
     database.remove("machines", two[0])
     is_deleted(again)
-    b.quiet()
+    stays(b)
 
 
 @pytest.mark.slow
@@ -397,7 +401,7 @@ def test_many_at_once(database, supabase, start, ann):
     project = supabase()
     rows = [database.add_machine(ann) for _ in range(120)]
     bob = database.add_user(BOB_KEY)
-    bobs = agent_row = database.add_machine(bob)
+    bobs = database.add_machine(bob)
     s = start(project, realtime=True)
     s.logged("Realtime tells")
     clients = [agent(s, KEY, machineId=machine) for machine in rows]
@@ -411,13 +415,30 @@ def test_many_at_once(database, supabase, start, ann):
     database.sql("delete from users where id = %s", ann)
     for client in clients[60:]:
         client.until("machine_deleted", 10)
-    b.quiet()
-    assert counters(s)["machines_deleted"] == 120 and list(machines(s, BOB_KEY)) == [agent_row]
+    stays(b)
+    assert counters(s)["machines_deleted"] == 120 and list(machines(s, BOB_KEY)) == [bobs]
     assert "more than 10 machines were deleted within a second" in s.log
     for request in project.requests:
         assert len(request.path) + len(str(request.query)) < 8000
-    for client in clients + [b]:
-        client.close()
+
+
+@pytest.mark.slow
+def test_a_reload_keeps_watching(database, supabase, start, two):
+    """Other options start the plugin anew, and the session server with it: who comes back with his token is watched on."""
+    project = supabase()
+    s = start(project, poll_every=0, realtime=True)
+    s.logged("Realtime tells")
+    a, b = (agent(s, KEY, machineId=machine) for machine in two)
+    database.remove("machines", two[0])
+    is_deleted(a)
+    s.reload(s.conf.read_text().replace("poll_every = 0", "poll_every = 3"))
+    assert b.close_code() == 1001
+    eventually(lambda: s.log.count("Realtime tells") == 2)
+    refused(s, two[0], a.welcome["sessionToken"])
+    with Client(s) as again:
+        assert again.ask("auth", sessionToken=b.welcome["sessionToken"])["type"] == "auth_success"
+        database.remove("machines", two[1])
+        is_deleted(again)
 
 
 # ---- options ------------------------------------------------------------------------------------
