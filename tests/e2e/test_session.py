@@ -460,7 +460,7 @@ def test_tokens_that_open_no_admin_connection(s):
 def test_an_admin_keeps_to_one_user(s):
     with admin(s) as watching, admin(s, BOB_KEY) as bob:
         said = watching.ask("admin_connect", token=bob.token)
-        assert (said["type"], said["code"]) == ("admin_failed", "forbidden")
+        assert (said["type"], said["code"], said["message"]) == ("admin_failed", "forbidden", "Not permitted with this credential")
         agent(s, BOB_KEY, machineId="bobs").s.close()
         agent(s, machineId="own").s.close()
         assert watching.until("machine_update")["machine"]["machineId"] == "own"
