@@ -715,6 +715,19 @@ def test_replays_are_stored_and_not_live(kept):
         assert a.settle() == [] and len(steer(kept, "keeper")) == 3
 
 
+def test_a_keeper_that_comes_later(start):
+    s = start(ORACLE)
+    with agent(s, "user:u:one", machineId="m") as a:
+        assert a.welcome["durable"] is False
+        s.reload(s.text(sessions.plugins(ORACLE, more=['{ name = "keeper"; }'])))
+        s.logged("reloaded")
+        a.say("data", **sample(1))
+        eventually(lambda: len(steer(s, "keeper")) == 1)  # stored all the same
+        a.quiet(1.5)  # and not acknowledged: it was told that nothing would be
+    with agent(s, "user:u:one", machineId="m") as a:
+        assert a.welcome["durable"] is True and a.welcome["lastAck"] == {"boot": "boot-1", "seq": 1}
+
+
 def test_another_machines_acks_are_not_heard(kept):
     with agent(kept, "user:u:one", machineId="m") as a, agent(kept, "user:v:one", machineId="m") as b:
         a.say("data", **sample(1))
