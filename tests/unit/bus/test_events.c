@@ -307,8 +307,8 @@ static void test_principal(void)
   ops->unref(one);
   struct mu_buf buf = MU_BUF_INIT;
   CU_ASSERT_EQUAL(ops->text(one, &buf), 0);
-  CU_ASSERT_STRING_EQUAL(
-      buf.at, "{\"provider\":\"auth_static\",\"id\":\"m\\\"1\",\"name\":\"\",\"role\":\"machine\",\"owner\":\"u1\"}");
+  CU_ASSERT_STRING_EQUAL(buf.at, "{\"provider\":\"auth_static\",\"id\":\"m\\\"1\",\"name\":\"\",\"role\":\"machine\","
+                                 "\"owner\":\"u1\",\"credential\":\"\"}");
   mu_buf_free(&buf);
   mu_principal_unref(one);
   mu_principal_unref(NULL);
