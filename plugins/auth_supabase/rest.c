@@ -15,6 +15,7 @@ struct question {
   rest_done done;
   void *context;
   bool probe;
+  char table[64];
 };
 
 struct rest {
@@ -192,13 +193,13 @@ static bool is_absence(const struct mu_fetch_answer *answer, enum rest_outcome o
          (answer->status == 200 && outcome != REST_ROWS);
 }
 
-static void book(struct rest *rest, const struct mu_fetch_answer *answer, enum rest_outcome outcome, bool probe,
-                 const char *why)
+static void book(struct rest *rest, const struct mu_fetch_answer *answer, enum rest_outcome outcome,
+                 const struct question *question, const char *why)
 {
   if (outcome == REST_MISCONFIGURED) {
     mu_count(rest->misconfigured, 1);
-    mu_log_limited(rest->in, MU_LOG_ERROR, "misconfigured", "Supabase refuses us, nobody new can log in: %s (%s)",
-                   advice(answer->status), why);
+    mu_log_limited(rest->in, MU_LOG_ERROR, question->table, "Supabase refuses us the table \"%s\": %s (%s)",
+                   question->table, advice(answer->status), why);
   } else if (outcome == REST_UNAVAILABLE) {
     mu_count(rest->failed, 1);
     mu_log_limited(rest->in, MU_LOG_WARN, "unavailable", "no usable answer from Supabase: %s", why);
@@ -206,7 +207,7 @@ static void book(struct rest *rest, const struct mu_fetch_answer *answer, enum r
   if (!is_absence(answer, outcome)) {
     if (breaker_worked(&rest->breaker))
       mu_log(rest->in, MU_LOG_INFO, "Supabase answers again");
-  } else if (breaker_failed(&rest->breaker, probe, now_ms())) {
+  } else if (breaker_failed(&rest->breaker, question->probe, now_ms())) {
     mu_count(rest->opened, 1);
     mu_log(rest->in, MU_LOG_ERROR, "Supabase does not answer (%s): not asked for %u s", why,
            (unsigned)(rest->breaker.open_ms / 1000));
@@ -222,7 +223,7 @@ static void on_answer(void *context, const struct mu_fetch_answer *answer)
   MU_AUTO_JSON struct json_object *rows = NULL;
   char why[128] = "";
   enum rest_outcome outcome = judge(rest, answer, &rows, why);
-  book(rest, answer, outcome, question->probe, why);
+  book(rest, answer, outcome, question, why);
   question_end(question);
   done(done_context, outcome, outcome == REST_ROWS ? rows : NULL, why); /* may free `rest` */
 }
@@ -245,6 +246,7 @@ int rest_get(struct rest *rest, const char *query, rest_done done, void *context
   }
   *question = (struct question){
       .rest = rest, .done = done, .context = context, .probe = leave == BREAKER_PROBE, .next = rest->questions};
+  snprintf(question->table, sizeof question->table, "%.*s", (int)strcspn(query, "?"), query);
   struct mu_fetch_request request = {.size = sizeof request, .url = url};
   result = mu_fetch(rest->fetcher, &request, on_answer, question, NULL);
   mu_secret_wipe(url, strlen(url));

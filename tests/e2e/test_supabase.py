@@ -165,7 +165,7 @@ def test_what_is_no_answer_is_unavailable_and_not_kept(start, supabase, ann, mod
     unavailable(s, NOBODY)
     assert project.count("/elsewhere") == 0  # not followed
     if mode in (401, 403, 404):
-        s.logged("Supabase refuses us")
+        s.logged('Supabase refuses us the table "users"')
     else:
         s.logged("no usable answer from Supabase")
     project.behave()
