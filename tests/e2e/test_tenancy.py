@@ -10,7 +10,7 @@ import pytest
 
 from conftest import BUILD, SANITIZED
 
-PUSHES = int(os.environ.get("MUSTER_TENANCY_PUSHES", 5000 if SANITIZED else 50000))
+PUSHES = int(os.environ.get("MUSTER_TENANCY_PUSHES", 20000 if SANITIZED else 50000))
 LIMITS = "limits = { max_connections = 5000; max_connections_per_peer = 0; connects_per_second = 0; };"
 JWT_SECRET = "a-jwt-secret-of-the-tests-0123456789"
 

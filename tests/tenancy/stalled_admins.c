@@ -251,5 +251,9 @@ int main(int argc, char **argv)
          (kernel_after_kb - kernel_before_kb) / (double)admins,
          (double)(rounds * machines) - (double)(after - before) / (double)admins, time_count, p50, p99, worst,
          reading_p50, reading_p99);
+  for (size_t i = 0; i < party_count; i++)
+    wire_free(&parties[i].wire);
+  free(parties);
+  free(times);
   return 0;
 }

@@ -55,9 +55,9 @@ static struct owner *other(const struct owner *owner)
 
 /* ---- agents ---------------------------------------------------------------------------------- */
 
-static void agent_connect(struct agent *agent, const struct who *who)
+static void agent_connect(struct agent *agent)
 {
-  wire_open(&run.wires, &agent->wire, dice(2) ? "/" : "/ws/session", (void *)(uintptr_t)who);
+  wire_open(&run.wires, &agent->wire, dice(2) ? "/" : "/ws/session", &agent->who);
   agent->asked = true;
   agent->machine = NULL;
   agent->first = 0;
@@ -97,12 +97,12 @@ static void agent_data(struct agent *agent, bool again)
       (unsigned long long)n);
 }
 
-static void agent_act(struct agent *agent, const struct who *who)
+static void agent_act(struct agent *agent)
 {
   const struct owner *victim = other(agent->owner);
   if (agent->wire.fd < 0) {
     if (dice(4) == 0)
-      agent_connect(agent, who);
+      agent_connect(agent);
     return;
   }
   if (!agent->open)
@@ -167,9 +167,9 @@ static void admin_gone(struct admin *admin)
     }
 }
 
-static void admin_connect(struct admin *admin, const struct who *who)
+static void admin_connect(struct admin *admin)
 {
-  wire_open(&run.wires, &admin->wire, dice(2) ? "/" : "/ws/session", (void *)(uintptr_t)who);
+  wire_open(&run.wires, &admin->wire, dice(2) ? "/" : "/ws/session", &admin->who);
   admin->asked = true;
   run.reconnects++;
   if (admin->owner->admin_token[0] && dice(2))
@@ -191,13 +191,13 @@ static void remove_machine(struct admin *admin, struct machine *machine)
   wire_send(&admin->wire, "{\"type\":\"test_remove\",\"machineId\":\"%s\"}", machine->id);
 }
 
-static void admin_act(struct admin *admin, const struct who *who)
+static void admin_act(struct admin *admin)
 {
   struct owner *owner = admin->owner;
   const struct owner *victim = other(owner);
   if (admin->wire.fd < 0) {
     if (dice(3) == 0)
-      admin_connect(admin, who);
+      admin_connect(admin);
     return;
   }
   if (!admin->open)
@@ -227,7 +227,7 @@ static void admin_act(struct admin *admin, const struct who *who)
   case 5:
   case 6:
     if (machine && machine->there && admin->first && !owner->shy) {
-      bool show = dice(2);
+      bool show = dice(3) > 0;
       machine->outstanding++;
       if (show)
         machine->strict = false;
@@ -256,7 +256,7 @@ static void admin_act(struct admin *admin, const struct who *who)
 
 /* ---- strangers ------------------------------------------------------------------------------- */
 
-static void rogue_act(struct rogue *rogue, const struct who *who)
+static void rogue_act(struct rogue *rogue)
 {
   const struct owner *victim = rogue->owner, *second = other(victim);
   char token[TOKEN_MAX];
@@ -269,7 +269,7 @@ static void rogue_act(struct rogue *rogue, const struct who *who)
   }
   if (!victim->admin_token[0] || !second->admin_token[0] || !victim->agent_token[0])
     return;
-  wire_open(&run.wires, &rogue->wire, "/", (void *)(uintptr_t)who);
+  wire_open(&run.wires, &rogue->wire, "/", &rogue->who);
   rogue->asked = true;
   rogue->turns = 0;
   switch (dice(8)) {
@@ -344,13 +344,19 @@ static void read_owners(void)
     fail("fewer than two users");
 }
 
-static struct who *who_is(enum kind kind, void *self)
+static void leave(void)
 {
-  struct who *who = malloc(sizeof *who);
-  if (!who)
-    fail("memory");
-  *who = (struct who){kind, self};
-  return who;
+  for (size_t i = 0; i < run.agent_count; i++)
+    wire_free(&run.agents[i].wire);
+  for (size_t i = 0; i < run.admin_count; i++)
+    wire_free(&run.admins[i].wire);
+  for (size_t i = 0; i < PAGES; i++)
+    wire_free(&run.pages[i].wire);
+  for (size_t i = 0; i < ROGUES; i++)
+    wire_free(&run.rogues[i].wire);
+  free(run.agents);
+  free(run.admins);
+  free(run.owners);
 }
 
 static size_t option(int argc, char **argv, const char *name, size_t preset)
@@ -379,17 +385,14 @@ int main(int argc, char **argv)
   run.admin_count = run.owner_count * admins;
   run.agents = calloc(run.agent_count, sizeof *run.agents);
   run.admins = calloc(run.admin_count, sizeof *run.admins);
-  struct who **agent_whos = calloc(run.agent_count, sizeof *agent_whos);
-  struct who **admin_whos = calloc(run.admin_count, sizeof *admin_whos);
-  struct who *rogue_whos[ROGUES];
-  if (!run.agents || !run.admins || !agent_whos || !admin_whos)
+  if (!run.agents || !run.admins)
     fail("memory");
   for (size_t i = 0; i < run.agent_count; i++) {
     struct agent *agent = &run.agents[i];
     size_t k = i % each;
     agent->owner = &run.owners[i / each];
     agent->wire.fd = -1;
-    agent_whos[i] = who_is(AGENT, agent);
+    agent->who = (struct who){AGENT, agent};
     if (k < machines)
       snprintf(agent->wanted, sizeof agent->wanted, "m%zu", k);
     else if (k == machines)
@@ -403,29 +406,28 @@ int main(int argc, char **argv)
     run.admins[i].owner = &run.owners[i / admins];
     run.admins[i].first = i % admins == 0;
     run.admins[i].wire.fd = -1;
-    admin_whos[i] = who_is(ADMIN, &run.admins[i]);
+    run.admins[i].who = (struct who){ADMIN, &run.admins[i]};
   }
-  for (size_t i = 0; i < PAGES; i++)
-    wire_open(&run.wires, &run.pages[i].wire, "/ws-frontend", who_is(PAGE, &run.pages[i]));
+  for (size_t i = 0; i < PAGES; i++) {
+    run.pages[i].who = (struct who){PAGE, &run.pages[i]};
+    wire_open(&run.wires, &run.pages[i].wire, "/ws-frontend", &run.pages[i].who);
+  }
   for (size_t i = 0; i < ROGUES; i++) {
     run.rogues[i].wire.fd = -1;
     run.rogues[i].owner = &run.owners[i % run.owner_count];
-    rogue_whos[i] = who_is(ROGUE, &run.rogues[i]);
+    run.rogues[i].who = (struct who){ROGUE, &run.rogues[i]};
   }
   int64_t began = now_ms();
   uint64_t next_check = checkpoint;
   for (uint64_t turn = 0; run.pushes < pushes; turn++) {
     for (int i = 0; i < 16; i++) {
-      size_t agent = dice(run.agent_count);
-      agent_act(&run.agents[agent], agent_whos[agent]);
+      agent_act(&run.agents[dice(run.agent_count)]);
     }
     if (dice(4) == 0) {
-      size_t admin = dice(run.admin_count);
-      admin_act(&run.admins[admin], admin_whos[admin]);
+      admin_act(&run.admins[dice(run.admin_count)]);
     }
     if (dice(20) == 0) {
-      size_t rogue = dice(ROGUES);
-      rogue_act(&run.rogues[rogue], rogue_whos[rogue]);
+      rogue_act(&run.rogues[dice(ROGUES)]);
     }
     for (size_t i = 0; i < PAGES; i++)
       if (run.pages[i].pings == run.pages[i].pongs) {
@@ -459,5 +461,6 @@ int main(int argc, char **argv)
          (unsigned long long)run.reconnects, (unsigned long long)run.replaced, (unsigned long long)run.removed,
          (unsigned long long)run.refused, (unsigned long long)run.page_reports, (unsigned long long)run.checks,
          (double)(now_ms() - began) / 1000, (unsigned long long)seed);
+  leave();
   return 0;
 }

@@ -31,8 +31,17 @@ struct owner {
   char admin_token[TOKEN_MAX], agent_token[TOKEN_MAX];
 };
 
+enum kind { AGENT, ADMIN, PAGE, ROGUE };
+
+/* What wire->owner points to. */
+struct who {
+  enum kind kind;
+  void *self;
+};
+
 struct agent {
   struct wire wire;
+  struct who who;
   struct owner *owner;
   char wanted[64]; /* machine id; empty: the server makes one */
   char token[TOKEN_MAX];
@@ -49,6 +58,7 @@ struct view {
 
 struct admin {
   struct wire wire;
+  struct who who;
   struct owner *owner;
   bool first; /* of its owner: the only one that switches what pages see */
   bool asked, open, pong, listed;
@@ -57,22 +67,16 @@ struct admin {
 
 struct page {
   struct wire wire;
+  struct who who;
   uint64_t pings, pongs;
 };
 
 struct rogue {
   struct wire wire;
+  struct who who;
   struct owner *owner;
   bool asked;
   unsigned turns;
-};
-
-enum kind { AGENT, ADMIN, PAGE, ROGUE };
-
-/* What wire->owner points to. */
-struct who {
-  enum kind kind;
-  void *self;
 };
 
 struct run {

@@ -112,6 +112,13 @@ void wire_close(struct wire *wire, bool politely)
   end(wire);
 }
 
+void wire_free(struct wire *wire)
+{
+  wire_close(wire, true);
+  free(wire->at);
+  wire->at = NULL;
+}
+
 static void listen_for(struct wires *wires, struct wire *wire, int how, uint32_t what)
 {
   struct epoll_event event = {.events = what, .data.ptr = wire};

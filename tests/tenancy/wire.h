@@ -35,6 +35,8 @@ void wire_open(struct wires *wires, struct wire *wire, const char *path, void *o
 void wire_send(struct wire *wire, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* With a close frame or, not `politely`, with a reset in the middle of whatever is on its way. */
 void wire_close(struct wire *wire, bool politely);
+/* Closes it, if it is open, and frees what it holds. */
+void wire_free(struct wire *wire);
 /* Stops reading, or goes on. */
 void wire_pause(struct wires *wires, struct wire *wire, bool pause);
 /* Handles what is ready, waiting at most `wait_ms`. Returns how many wires had something. */
