@@ -304,7 +304,7 @@ static void lost(struct uplink *uplink, size_t samples)
 static void flush(struct uplink *uplink)
 {
   mu_text *text;
-  if (uplink->state != STATE_UP || mu_mono_ns() < uplink->paused_ns)
+  if (uplink->state != STATE_UP || uplink->info_due || mu_mono_ns() < uplink->paused_ns)
     return;
   while (uplink->credit > 0 && (text = uplink_window_next(&uplink->window))) {
     if (mu_client_send(uplink->client, text) != 0)
@@ -357,8 +357,10 @@ static void on_address(void *context, const char *ip)
     free(uplink->ip);
     uplink->ip = strdup(ip);
   }
-  if (uplink->state == STATE_UP)
-    send_info(uplink);
+  if (uplink->state != STATE_UP)
+    return;
+  send_info(uplink);
+  flush(uplink);
 }
 
 static void on_heartbeat(void *context)
@@ -469,7 +471,7 @@ static void on_success(struct uplink *uplink, const struct fields *got)
   uplink->known = true;
   mu_text_unref(uplink->info);
   uplink->info = NULL;
-  uplink->info_due = uplink->ip_pending; /* a moment: the address is being asked for */
+  uplink->info_due = uplink->ip_pending; /* a moment: the address is being asked for; nothing else goes before */
   if (!uplink->info_due)
     send_info(uplink);
   uplink_window_rewind(&uplink->window);
