@@ -59,6 +59,15 @@ static uint32_t address_hash(const char *address)
   return hash;
 }
 
+/* The same in 64 bits, never 0. An agent that finds two runs with one hash harms its own machine only. */
+static uint64_t boot_hash(struct mu_str boot)
+{
+  uint64_t hash = 14695981039346656037u;
+  for (size_t i = 0; i < boot.len; i++)
+    hash = (hash ^ (unsigned char)boot.at[i]) * 1099511628211u;
+  return hash ? hash : 1;
+}
+
 /* The first machine of this address that is nobody's now. */
 static const struct mu_machine *find_auto(struct server *server, const struct mu_principal *who, const char *address,
                                           char *id, size_t room)
@@ -231,18 +240,36 @@ int agents_heartbeat(void *self, const struct mu_session_peer *peer, const struc
   return still_there(server->machines->seen(server->machines_self, peer->machine));
 }
 
+/* Whether a run of the agent that is not the newest known one is over: then its samples are replays, whatever clocks say. */
+static bool is_past(const struct place *place, uint64_t boot)
+{
+  for (size_t i = 0; i < PAST_BOOTS; i++)
+    if (place->past[i] == boot)
+      return true;
+  return false;
+}
+
 /*
  * Whether a sample is the newest of its machine; remembers it then. Not: a number of this run that was passed already, or a
- * sample of another run that is no younger. A clock that runs ahead counts as the server's, so that setting it right ends that.
+ * sample of a run that another has followed. Of a run that was not heard of, the first that a connection sends counts (the agent has
+ * started anew, perhaps with a clock set back), later ones by their time. A clock that runs ahead counts as the server's.
  */
-static bool is_live(struct place *place, struct mu_str boot, uint64_t seq, int64_t time_ms)
+static bool is_live(struct link *link, struct place *place, struct mu_str boot, uint64_t seq, int64_t time_ms)
 {
   if (boot.len == 0)
     return true;
   bool same = strlen(place->boot) == boot.len && memcmp(place->boot, boot.at, boot.len) == 0;
-  if (same ? seq <= place->seq : place->boot[0] && time_ms >= first_time_ms && time_ms <= place->time_ms)
+  bool first = !link->reported || !place->boot[0];
+  link->reported = true;
+  if (same && seq <= place->seq)
     return false;
   if (!same) {
+    if (is_past(place, boot_hash(boot)) || (!first && time_ms >= first_time_ms && time_ms <= place->time_ms))
+      return false;
+    if (place->boot[0]) {
+      memmove(place->past + 1, place->past, (PAST_BOOTS - 1) * sizeof place->past[0]);
+      place->past[0] = boot_hash(mu_str(place->boot));
+    }
     memcpy(place->boot, boot.at, boot.len);
     place->boot[boot.len] = '\0';
   }
@@ -265,7 +292,7 @@ int agents_data(void *self, const struct mu_session_peer *peer, const struct mu_
     return 0;
   struct mu_str boot = data->boot.kind ? mu_json_str(&data->boot) : MU_STR("");
   uint64_t seq = (uint64_t)data->seq.integer;
-  bool live = is_live(place, boot, seq, data->timestamp.integer);
+  bool live = is_live(link, place, boot, seq, data->timestamp.integer);
   bool kept = boot.len > 0 && (server->keeper.in || link->durable);
   if (!live)
     mu_count(server->replays, 1);

@@ -305,6 +305,8 @@ int dispatch_message(struct link *link, mu_conn *conn, struct mu_str text)
   struct bucket *bucket = report ? &link->reports : &link->messages;
   int64_t rate = report ? server->config->reports_per_minute : server->config->messages_per_minute;
   int64_t wait_ns = bucket_wait(bucket, rate, now_ns);
+  if (wait_ns > 0 && report)
+    keeper_gap(link);
   if (wait_ns > 0)
     return over_rate(link, conn, handler ? handler->type : NULL, wait_ns, now_ns);
   bucket_take(bucket, rate, now_ns);

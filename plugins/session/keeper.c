@@ -33,6 +33,14 @@ void keeper_forget_user(struct server *server, mu_instance *in)
     server->keeper.in = NULL;
 }
 
+void keeper_gap(struct link *link)
+{
+  if (!link->durable || link->hole)
+    return;
+  link->hole = true;
+  link->hole_ns = mu_mono_ns();
+}
+
 /*
  * An acknowledgement covers everything before it. So after a sample that was not taken no later one of this connection
  * is offered: nothing above it can be stored, and the agent starts again from there.
@@ -48,8 +56,7 @@ void keeper_sample(struct link *link, const struct mu_session_sample *sample)
   mu_count(server->not_kept, 1);
   if (!link->durable || link->hole)
     return;
-  link->hole = true;
-  link->hole_ns = mu_mono_ns();
+  keeper_gap(link);
   mu_log_limited(server->in, MU_LOG_WARN, "not stored", "samples of \"%.64s\" are not stored: %s", sample->machine->id,
                  mu_strerror(result));
 }

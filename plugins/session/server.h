@@ -33,6 +33,7 @@ struct link {
   bool ended;       /* its machine was deleted: what still comes is ignored */
   bool named;       /* gave a name of its own, so that its host name is none */
   bool durable;     /* was told so */
+  bool reported;    /* sent a sample already */
   bool hole;        /* a sample was not taken: no later one is, until it reconnects and sends it again */
   uint8_t bad_json; /* so far */
   uint8_t pings;    /* since the last message */
@@ -47,6 +48,8 @@ struct link {
   const struct mu_machine *machine;
 };
 
+enum { PAST_BOOTS = 4 };
+
 /* What is known of a machine across its connections, until it is deleted. */
 struct place {
   uint64_t handle;
@@ -54,7 +57,8 @@ struct place {
   uint64_t seq;      /* the newest live sample: its number in `boot`, which is empty when there was none */
   int64_t time_ms;   /* by the agent's clock, but never later than it came */
   char boot[SESSION_BOOT_MAX + 1];
-  bool ack; /* waits in acks */
+  uint64_t past[PAST_BOOTS]; /* hashes of the runs before, newest first; 0: none */
+  bool ack;                  /* waits in acks */
   uint64_t ack_seq;
   char ack_boot[SESSION_BOOT_MAX + 1];
   struct place *next_ack;
@@ -154,6 +158,8 @@ int keeper_keep(void *self, mu_instance *in, const struct mu_session_keeper *kee
 void keeper_stored(void *self, const struct mu_machine *machine, const char *boot, uint64_t seq);
 void keeper_forget_user(struct server *server, mu_instance *in);
 void keeper_sample(struct link *link, const struct mu_session_sample *sample);
+/* A sample of this agent was not taken: what comes after it must not be acknowledged. */
+void keeper_gap(struct link *link);
 /* The place goes: no acknowledgement any more. */
 void keeper_drop(struct server *server, struct place *place);
 void keeper_tick(void *self);

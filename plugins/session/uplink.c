@@ -258,9 +258,9 @@ static void save_key(struct uplink *uplink)
     return;
   struct mu_str key = {uplink->key.at, uplink->key.len};
   int error = uplink->agent->key_save(uplink->agent_self, uplink->server.text, key);
-  if (error)
-    say(uplink, "The API key cannot be saved: it is asked for again at the next start.\n");
-  else
+  say(uplink, error ? "The API key cannot be saved: it is asked for again at the next start.\n"
+                    : "The API key is saved: the next start asks nothing.\n");
+  if (!error)
     uplink->source = KEY_SAVED;
 }
 

@@ -371,6 +371,25 @@ def test_a_replay_is_never_live(s):
         assert live() == 2
 
 
+def test_a_clock_that_was_set_back_by_a_restart(s):
+    """The machine comes back an hour behind: what it says now is live at once, what it said before is a replay for good."""
+    def live():
+        return machines(s)["m"]["metrics"]["cpu"]["percent"]
+    now = int(time.time() * 1000)
+    with agent(s, machineId="m") as a:
+        a.say("data", **sample(7, boot="before", timestamp=now))
+        assert a.settle() == [] and live() == 7
+    with agent(s, machineId="m") as a:
+        a.say("data", **sample(1, boot="after", timestamp=now - 3600_000))
+        assert a.settle() == [] and live() == 1
+        a.say("data", **sample(2, boot="after", timestamp=now - 3599_000))
+        a.say("data", **sample(8, boot="before", timestamp=now + 1000))
+        assert a.settle() == [] and live() == 2
+    with agent(s, machineId="m") as a:
+        a.say("data", **sample(9, boot="before", timestamp=now + 2000))
+        assert a.settle() == [] and live() == 2
+
+
 def test_a_clock_that_ran_ahead_or_was_never_set(s):
     with agent(s, machineId="m") as a:
         a.say("data", **sample(1, boot="ahead", timestamp=int(time.time() * 1000) + 86400_000))
@@ -695,6 +714,21 @@ def test_a_gap_ends_the_connection(kept):
         a.say("data", **sample(1))
         began = time.monotonic()
         assert a.close_code(60) == 1013 and time.monotonic() - began > 25
+
+
+def test_a_report_over_the_rate_is_a_gap_that_no_ack_covers(start):
+    kept = start(ORACLE, session="reports_per_minute = 10;", more=['{ name = "keeper"; }'])
+    with agent(kept, "user:u:one", machineId="m") as a:
+        now = int(time.time() * 1000)
+        for n in range(1, 31):
+            a.say("data", **sample(n, boot="b", timestamp=now + n))
+        got = a.settle()
+        limited = [m for m in got if m.get("code") == "rate_limited"]
+        assert limited and all(m["refType"] == "data" for m in limited)
+        stored = [k["seq"] for k in steer(kept, "keeper")]
+        assert stored == list(range(1, len(stored) + 1)) and len(stored) == 30 - len(limited)
+        acks = [m["seq"] for m in got if m["type"] == "ack"] or [a.until("ack")["seq"]]
+        assert max(acks) <= len(stored)
 
 
 def test_replays_are_stored_and_not_live(kept):
