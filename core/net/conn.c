@@ -482,17 +482,18 @@ int64_t mu_conn_last_heard(const mu_conn *conn)
 
 int mu_conn_send(mu_conn *conn, mu_text *text)
 {
-  return mui_conn_put(conn, &(struct mui_waiting){.text = text, .directed = true}, false, true);
+  return mui_conn_put(conn, &(struct mui_waiting){.text = text, .directed = true, .fence = true}, false, true);
 }
 
 int mu_conn_send_latest(mu_conn *conn, uint64_t key, mu_text *text)
 {
-  return mui_conn_put(conn, &(struct mui_waiting){.key = key, .text = text}, true, true);
+  return mui_conn_put(conn, &(struct mui_waiting){.key = key, .text = text, .fence = true}, true, true);
 }
 
 int mu_conn_send_binary(mu_conn *conn, mu_text *bytes)
 {
-  return mui_conn_put(conn, &(struct mui_waiting){.text = bytes, .binary = true, .directed = true}, false, true);
+  return mui_conn_put(conn, &(struct mui_waiting){.text = bytes, .binary = true, .directed = true, .fence = true},
+                      false, true);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */

@@ -58,11 +58,12 @@ static void index_build(struct mui_queue *q)
   }
 }
 
-static struct mui_waiting *find(struct mui_queue *q, uint64_t key)
+static struct mui_waiting *find(struct mui_queue *q, uint64_t key, uint32_t *found)
 {
   if (!q->index) {
     for (uint32_t i = 0; i < q->count; i++) {
       struct mui_waiting *m = entry(q, q->head + i);
+      *found = q->head + i;
       if (m->text && m->key == key)
         return m;
     }
@@ -70,6 +71,7 @@ static struct mui_waiting *find(struct mui_queue *q, uint64_t key)
   }
   for (uint32_t at = place_of(q, key); q->index[at]; at = (at + 1) & (q->index_size - 1)) {
     uint32_t serial = q->index[at] - 1;
+    *found = serial;
     if (waits(q, serial) && entry(q, serial)->text && entry(q, serial)->key == key)
       return entry(q, serial);
   }
@@ -100,6 +102,7 @@ static void shrink(struct mui_queue *q)
   free(q->index);
   q->index = NULL;
   q->index_size = q->index_used = 0;
+  q->fenced = false;
   if (q->capacity > RING_FIRST) {
     free(q->ring);
     q->ring = NULL;
@@ -134,8 +137,11 @@ static bool compact(struct mui_queue *q)
   if (q->count - live <= q->count / 4)
     return false;
   live = 0;
+  uint32_t fence = q->fence - q->head;
   for (uint32_t i = 0; i < q->count; i++) {
     struct mui_waiting m = *entry(q, q->head + i);
+    if (q->fenced && i == fence)
+      q->fence = q->head + live; /* itself, or what follows it */
     if (m.text)
       *entry(q, q->head + live++) = m;
   }
@@ -147,11 +153,16 @@ static bool compact(struct mui_queue *q)
 
 int mui_queue_put(struct mui_queue *q, const struct mui_waiting *message, bool conflate, size_t max)
 {
-  struct mui_waiting *old = message->key ? find(q, message->key) : NULL;
+  uint32_t place = 0;
+  struct mui_waiting *old = message->key ? find(q, message->key, &place) : NULL;
   size_t before = old ? cost(old->text) : 0;
   bool over = q->bytes - before > 0 && q->bytes - before + cost(message->text) > max;
   if (over && !conflate)
     return MU_ELIMIT;
+  if (old && q->fenced && place - q->head < q->fence - q->head) {
+    drop(q, old);
+    old = NULL;
+  }
   if (old) {
     q->bytes += cost(message->text) - before;
     mu_text_unref(old->text);
@@ -169,6 +180,10 @@ int mui_queue_put(struct mui_queue *q, const struct mui_waiting *message, bool c
   mu_text_ref(message->text);
   q->count++;
   q->bytes += cost(message->text);
+  if (message->fence) {
+    q->fence = serial;
+    q->fenced = true;
+  }
   if (message->key == 0 || (!q->index && q->count <= INDEX_FROM))
     return 0;
   if (!q->index || q->index_used >= q->index_size / 2 || serial + 1 == 0)
@@ -208,6 +223,8 @@ size_t mui_queue_take(struct mui_queue *q, unsigned char *into, size_t size, uns
     const char *frame = m.text ? mui_text_frame(m.text, m.binary, &len) : NULL;
     if (frame && used + len > size && used)
       break;
+    if (q->head == q->fence)
+      q->fenced = false;
     q->head++;
     q->count--;
     if (!frame)

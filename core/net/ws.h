@@ -7,10 +7,10 @@
 #include "net/reassembly.h"
 
 enum {
-  MUI_RX_BUFFER = 2048,  /* bytes of a message that the library hands over at once */
-  MUI_TX_PACKET = 65536, /* bytes of a write */
+  MUI_RX_BUFFER = 2048,   /* bytes of a message that the library hands over at once */
+  MUI_TX_PACKET = 65536,  /* bytes of a write */
   MUI_UNSENT_MAX = 65536, /* bytes in the kernel that the network has not taken, beyond which nothing more is written */
-  MUI_WHEEL_SLOTS = 64,  /* seconds */
+  MUI_WHEEL_SLOTS = 64,   /* seconds */
 };
 
 enum mui_conn_state {
@@ -27,6 +27,7 @@ struct mui_waiting {
   mu_text *text;
   bool binary;
   bool directed; /* sent to this connection alone */
+  bool fence;    /* what waits before it is not replaced in its place: newer news would overtake this one */
 };
 
 /* Messages that wait for one reader: a ring, and beyond a few keyed ones an index by key. Zero-initialise. */
@@ -37,6 +38,8 @@ struct mui_queue {
   uint32_t count;    /* dropped ones included */
   uint32_t *index;   /* serial + 1 by hashed key; 0: free. Serials that have left are skipped */
   uint32_t index_size, index_used;
+  uint32_t fence; /* serial of the newest fence, if `fenced` */
+  bool fenced;
   size_t bytes; /* of frames, and a little for each entry */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What waits for one reader: order, conflation by key, bounds, gathering into writes. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,71 @@ static void test_limit(void)
   while (n < 10000 && put(&queue, 0, "", false, 4096) == 0) /* empty ones cost too */
     n++;
   CU_ASSERT(n > 10 && n < 1000);
+  mui_queue_clear(&queue);
+}
+
+static int put_fence(struct mui_queue *queue, uint64_t key, const char *text)
+{
+  mu_text *made = mu_text_new(text, strlen(text));
+  int error = mui_queue_put(queue, &(struct mui_waiting){.key = key, .text = made, .fence = true}, true, 100000);
+  mu_text_unref(made);
+  return error;
+}
+
+/* A list of everything waits, then news of one thing: in the place of older news they would come before the list, which is older. */
+static void test_fence(void)
+{
+  struct mui_queue queue = {0};
+  char out[4096];
+  put(&queue, 1, "a1 ", true, 100000);
+  put(&queue, 2, "b1 ", true, 100000);
+  put_fence(&queue, 99, "LIST1 ");
+  put(&queue, 1, "a2 ", true, 100000);
+  put(&queue, 1, "a3 ", true, 100000);
+  take_all(&queue, out, 100);
+  CU_ASSERT_STRING_EQUAL(out, "b1 LIST1 a3 ");
+  /* A fence that has left counts no more, and a newer list in the place of one that waits is no older than what follows. */
+  put(&queue, 1, "a4 ", true, 100000);
+  put(&queue, 2, "b2 ", true, 100000);
+  put(&queue, 1, "a5 ", true, 100000);
+  put_fence(&queue, 99, "LIST2 ");
+  put(&queue, 2, "b3 ", true, 100000);
+  put_fence(&queue, 99, "LIST3 ");
+  take_all(&queue, out, 100);
+  CU_ASSERT_STRING_EQUAL(out, "a5 LIST3 b3 ");
+  /* Many keys, with an index and with holes that are closed: never older after newer. */
+  unsigned lists = 0, shown[200] = {0};
+  unsigned random = 1;
+  for (unsigned n = 1; n < 20000; n++) {
+    random = random * 1103515245u + 12345u;
+    char text[32];
+    if ((random >> 16) % 50 == 0) {
+      snprintf(text, sizeof text, "L%u ", n);
+      CU_ASSERT_EQUAL(put_fence(&queue, 1000 + (lists++ & 1), text), 0);
+    } else {
+      unsigned key = (random >> 16) % 200;
+      snprintf(text, sizeof text, "%u:%u ", key, n);
+      CU_ASSERT_EQUAL(put(&queue, key + 1, text, true, 100000), 0);
+    }
+    if ((random >> 8) % 4 == 0) {
+      unsigned char into[64], *at;
+      mu_text *held;
+      unsigned messages, key, number, from = 0;
+      size_t len = mui_queue_take(&queue, into, sizeof into, &at, &held, &messages);
+      for (size_t i = 0; i < len; i += 2u + at[i + 1]) {
+        snprintf(text, sizeof text, "%.*s", (int)at[i + 1], at + i + 2);
+        if (sscanf(text, "L%u", &from) == 1) {
+          for (unsigned j = 0; j < 200; j++)
+            CU_ASSERT(shown[j] <= from);
+        } else if (sscanf(text, "%u:%u", &key, &number) == 2) {
+          CU_ASSERT(number > shown[key]);
+          shown[key] = number;
+        }
+      }
+      mu_text_unref(held);
+    }
+  }
+  CU_ASSERT(lists > 100);
   mui_queue_clear(&queue);
 }
 
@@ -147,5 +213,6 @@ static const struct unit_test tests[] = {
     {"conflation against a model", test_conflation},
     {"drop the oldest", test_drop_oldest},
     {"directed messages", test_directed},
+    {"nothing is overtaken by newer news in an older place", test_fence},
 };
 UNIT_MAIN("net/queue", tests)
