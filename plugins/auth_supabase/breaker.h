@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* A circuit breaker: after 5 failures in a row nothing is asked for 5 s, doubling to 60 s; then one probe decides. Pure. */
+/* A circuit breaker: after 5 failures in a row nothing is asked for 5 s, doubling to 20 s; then one probe decides. Pure. */
 #ifndef AUTH_SUPABASE_BREAKER_H
 #define AUTH_SUPABASE_BREAKER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BREAKER_FAILURES = 5, BREAKER_FIRST_MS = 5000, BREAKER_LONGEST_MS = 60000 };
+enum { BREAKER_FAILURES = 5, BREAKER_FIRST_MS = 5000, BREAKER_LONGEST_MS = 20000 };
 
 /* All zero: closed. Times are of any clock that only goes forward. */
 struct breaker {
