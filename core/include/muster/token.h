@@ -26,9 +26,9 @@ struct mu_claims {
   int64_t not_before;
   int64_t expires;
   /* Optional: left out of the token when empty, empty when the token has none. */
-  char provider[64];    /**< of the subject: mu_principal.provider */
-  char credential[64];  /**< mu_principal.credential */
-  char machine[256];    /**< the machine that the bearer speaks for */
+  char provider[64];   /**< of the subject: mu_principal.provider */
+  char credential[64]; /**< mu_principal.credential */
+  char machine[256];   /**< the machine that the bearer speaks for */
 };
 
 /** Signs. `claims->id` empty: a random one is made and written back. NULL: a claim is missing or signing failed. */
