@@ -259,5 +259,6 @@ static const struct mu_component components[] = {
     UPLINK_COMPONENT,
 };
 
-MU_PLUGIN(.name = "session", .version = "1.0.0", .summary = "The session protocol: agents and admins by API key, uplink",
-          .licence = "ISC", .components = MU_COMPONENTS(components));
+MU_PLUGIN(.name = "session", .version = "1.0.0",
+          .summary = "The session protocol: agents and admins by API key, uplink", .licence = "ISC",
+          .components = MU_COMPONENTS(components));

@@ -188,10 +188,11 @@ struct mu_machines {
 #define MU_SERVICE_MACHINES "machines/1"
 
 /** Events; the payload of each is a struct mu_machine. */
-#define MU_EVENT_MACHINE_ONLINE "machine.online"   /**< linked, or the first report after silence (machine.report follows) */
-#define MU_EVENT_MACHINE_SEEN "machine.seen"       /**< a sign of life without a report */
-#define MU_EVENT_MACHINE_REPORT "machine.report"   /**< each report */
-#define MU_EVENT_MACHINE_INFO "machine.info"       /**< name, group, … facts or visibility changed, or it was declared */
+#define MU_EVENT_MACHINE_ONLINE                                                                                        \
+  "machine.online"                           /**< linked, or the first report after silence (machine.report follows) */
+#define MU_EVENT_MACHINE_SEEN "machine.seen" /**< a sign of life without a report */
+#define MU_EVENT_MACHINE_REPORT "machine.report" /**< each report */
+#define MU_EVENT_MACHINE_INFO "machine.info" /**< name, group, … facts or visibility changed, or it was declared */
 #define MU_EVENT_MACHINE_OFFLINE "machine.offline" /**< the last link closed, or the newest report is no longer valid */
 #define MU_EVENT_MACHINE_DELETED "machine.deleted" /**< forgotten or removed; last use of the payload */
 
