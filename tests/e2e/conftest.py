@@ -25,6 +25,7 @@ SANITIZED = CACHE.exists() and "-fsanitize" in CACHE.read_text()
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
     config.addinivalue_line("markers", "browser: drives Chromium")
+    config.addinivalue_line("markers", "alone: measures a promise in time, so nothing else runs beside it")
 
 
 def free_port():
