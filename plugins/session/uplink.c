@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The agent's side of the session protocol: who it is, then what it measures.
+ * The agent's side of the session protocol: its link, and what it sends.
  *
  * Samples wait in the window until the server has acknowledged them. A server that stores nothing acknowledges nothing: for it only
  * the newest waits for a link.
@@ -12,104 +12,24 @@
 
 #include <json-c/json.h>
 
-#include "uplink.h"
+#include "uplink_state.h"
 
 enum {
   WINDOW_MAX = 1000,
   WINDOW_BYTES = 8 * 1024 * 1024,
-  HEARTBEAT_MS = 10 * 60 * 1000,
-  ANSWER_MS = 20000, /* for the answer to `auth`, which may wait for a backend */
-  /* What is sent again must not use up what servers allow: 600 reports a minute. */
-  BURST = 100,
-  REFILL = 8,
-  REFILL_MS = 1000,
-  RETRY_S = 30,
+  REFILL = 8, /* messages each UPLINK_REFILL_MS */
   RETRY_MAX_S = 3600,
   REPLACED_S = 300,
-  NEVER_MS = 0x7fffffff, /* until the key is there */
-  EXIT_NO_KEY = 78,      /* as for every other wrong configuration */
-};
-
-enum state {
-  STATE_DOWN,   /* no link; the client makes one */
-  STATE_ASKING, /* somebody is asked for the key */
-  STATE_TOKEN,  /* auth was sent, with the session's token */
-  STATE_KEY,    /* auth was sent, with the API key */
-  STATE_UP,
-  STATE_OVER, /* stopping, or the program ends */
-};
-
-enum source { KEY_NONE, KEY_CONFIGURED, KEY_SAVED, KEY_TYPED };
-
-/* The members of all messages that servers send. Types are judged where they are used: other servers may differ. */
-struct fields {
-  struct mu_json_value type, message, code, retryable, retry_after, token, user, machine, durable, boot, seq, ack_boot,
-      ack_seq, payload;
-};
-
-struct uplink {
-  mu_instance *in;
-  const struct uplink_config *config;
-  struct uplink_server server;
-  mu_client *client;
-  mu_schema *schema;
-  const struct mu_agent *agent; /* NULL: the program has none */
-  void *agent_self;
-  enum state state;
-  bool stopping;  /* mu_stopped() is owed */
-  bool link_over; /* the client has ended */
-  bool greeted;
-  /* who we are */
-  struct mu_buf key, token;
-  enum source source;
-  bool configured_refused;
-  const char *machine_id;
-  /* what waits */
-  struct uplink_window window;
-  bool known, durable; /* whether the server stores samples, as it said last; not known: it has said nothing yet */
-  char boot[65];
-  unsigned credit;
-  int64_t paused_ns; /* nothing is sent before */
-  uint64_t again_ms; /* instead of the client's own schedule; 0: none */
-  struct json_object *metrics;
-  mu_text *info; /* as it was sent over this link */
-  char *ip;
-  bool ip_pending, info_due;
-  mu_timer *answer, *heartbeat, *refill;
-  mu_counter *sent, *dropped, *refused, *shortened, *acknowledged, *limited, *bad, *unknown, *told;
-};
-
-#define FIELD(path_, type_, member_)                                                                                   \
-  {                                                                                                                    \
-    .path = path_, .type = type_, .flags = MU_FIELD_NULLABLE, .offset = offsetof(struct fields, member_)               \
-  }
-static const struct mu_field fields[] = {
-    {.path = "type", .type = MU_FIELD_STRING, .flags = MU_FIELD_REQUIRED, .offset = offsetof(struct fields, type)},
-    FIELD("message", MU_FIELD_ANY, message),
-    FIELD("code", MU_FIELD_ANY, code),
-    FIELD("retryable", MU_FIELD_ANY, retryable),
-    FIELD("retryAfter", MU_FIELD_ANY, retry_after),
-    FIELD("sessionToken", MU_FIELD_ANY, token),
-    FIELD("userId", MU_FIELD_ANY, user),
-    FIELD("machineId", MU_FIELD_ANY, machine),
-    FIELD("durable", MU_FIELD_ANY, durable),
-    FIELD("boot", MU_FIELD_ANY, boot),
-    FIELD("seq", MU_FIELD_ANY, seq),
-    {.path = "lastAck", .type = MU_FIELD_OBJECT, .flags = MU_FIELD_NULLABLE, .offset = MU_FIELD_CHECK_ONLY},
-    FIELD("lastAck.boot", MU_FIELD_ANY, ack_boot),
-    FIELD("lastAck.seq", MU_FIELD_ANY, ack_seq),
-    FIELD("payload", MU_FIELD_ANY, payload),
 };
 
 /* ---- small things ---------------------------------------------------------------------------- */
 
-static bool interactive(const struct uplink *uplink)
+bool uplink_interactive(const struct uplink *uplink)
 {
   return uplink->agent && uplink->agent->interactive(uplink->agent_self);
 }
 
-MU_PRINTF(2, 3)
-static void say(struct uplink *uplink, const char *format, ...)
+void uplink_say(struct uplink *uplink, const char *format, ...)
 {
   char text[512];
   va_list args;
@@ -120,14 +40,7 @@ static void say(struct uplink *uplink, const char *format, ...)
     uplink->agent->say(uplink->agent_self, text);
 }
 
-static void forget_secret(struct mu_buf *secret)
-{
-  if (secret->at)
-    mu_secret_wipe(secret->at, secret->capacity);
-  mu_buf_free(secret);
-}
-
-static void end_program(struct uplink *uplink, int status)
+void uplink_end(struct uplink *uplink, int status)
 {
   uplink->state = STATE_OVER;
   mu_timer_stop(uplink->answer);
@@ -136,8 +49,7 @@ static void end_program(struct uplink *uplink, int status)
     uplink->agent->end(uplink->agent_self, status);
 }
 
-/* Milliseconds, a little more than asked for, so that a crowd does not come back in one step. */
-static uint64_t spread_ms(double seconds)
+uint64_t uplink_spread_ms(double seconds)
 {
   uint32_t random = 0;
   if (seconds < 1)
@@ -149,150 +61,22 @@ static uint64_t spread_ms(double seconds)
   return (uint64_t)(seconds * 1000 * (1 + 0.2 * ((double)random / UINT32_MAX)));
 }
 
-/* Ends the link; a new one comes after `seconds`. */
-static void again(struct uplink *uplink, double seconds, const char *why)
+void uplink_again(struct uplink *uplink, double seconds, const char *why)
 {
   uplink->state = STATE_DOWN;
   mu_timer_stop(uplink->answer);
-  uplink->again_ms = spread_ms(seconds);
+  uplink->again_ms = uplink_spread_ms(seconds);
   mu_client_again(uplink->client, 1000, why, uplink->again_ms);
 }
 
-/* A message that is no secret. Does not take `text`. */
-static int send_text(struct uplink *uplink, mu_text *text)
+int uplink_send(struct uplink *uplink, mu_text *text)
 {
   return text ? mu_client_send(uplink->client, text) : MU_ENOMEM;
 }
 
-static void send_plain(struct uplink *uplink, const char *message)
-{
-  mu_text *text = mu_text_new(message, strlen(message));
-  send_text(uplink, text);
-  mu_text_unref(text);
-}
-
-/* ---- the key --------------------------------------------------------------------------------- */
-
-static bool take_key(struct uplink *uplink, struct mu_str key, enum source source)
-{
-  forget_secret(&uplink->key);
-  uplink->source = KEY_NONE;
-  if (!uplink_key_ok(key))
-    return false;
-  mu_buf_add(&uplink->key, key.at, key.len);
-  if (uplink->key.failed)
-    return false;
-  uplink->source = source;
-  return true;
-}
-
-/* The configured one, else the saved one. False: there is none. */
-static bool find_key(struct uplink *uplink)
-{
-  const char *configured = uplink->config->api_key;
-  if (uplink->source != KEY_NONE)
-    return true;
-  if (configured && !uplink->configured_refused)
-    return take_key(uplink, mu_str(configured), KEY_CONFIGURED);
-  struct mu_buf saved = MU_BUF_INIT;
-  int error = uplink->agent ? uplink->agent->key_load(uplink->agent_self, uplink->server.text, &saved) : MU_ENOENT;
-  bool found = error == 0 && take_key(uplink, (struct mu_str){saved.at ? saved.at : "", saved.len}, KEY_SAVED);
-  if (error == 0 && !found)
-    mu_log(uplink->in, MU_LOG_WARN, "what is saved for %s is no API key", uplink->server.text);
-  forget_secret(&saved);
-  return found;
-}
-
-static void no_key(struct uplink *uplink)
-{
-  mu_log(uplink->in, MU_LOG_ERROR,
-         "there is no API key for %s: set api_key, or start muster-agent once at a terminal, which asks for it and "
-         "saves it",
-         uplink->server.text);
-  end_program(uplink, EXIT_NO_KEY);
-}
-
-static void ask(struct uplink *uplink);
-
-static void on_answer(void *context, struct mu_str secret)
-{
-  struct uplink *uplink = context;
-  if (uplink->state != STATE_ASKING)
-    return;
-  if (secret.len == 0) {
-    say(uplink, "No API key: the agent ends.\n");
-    no_key(uplink);
-  } else if (!take_key(uplink, secret, KEY_TYPED)) {
-    say(uplink, "An API key has %d to %d visible characters.\n", UPLINK_KEY_MIN, UPLINK_KEY_MAX);
-    ask(uplink);
-  } else {
-    uplink->state = STATE_DOWN;
-    uplink->again_ms = 0;
-    mu_client_again(uplink->client, 1000, "key", 0);
-  }
-}
-
-static void ask(struct uplink *uplink)
-{
-  uplink->state = STATE_ASKING;
-  int error = uplink->agent->ask(uplink->agent_self, uplink->in, "API Key: ", on_answer, uplink);
-  if (error == MU_EBUSY) { /* another uplink asks */
-    again(uplink, 5, "waits for the terminal");
-  } else if (error) {
-    mu_log(uplink->in, MU_LOG_ERROR, "the API key cannot be asked for: %s", mu_strerror(error));
-    no_key(uplink);
-  }
-}
-
-/* Without a link meanwhile: servers close one that does not say who it is. */
-static void ask_apart(struct uplink *uplink)
-{
-  uplink->state = STATE_ASKING; /* before `closed` is told */
-  mu_client_again(uplink->client, 1000, "asks for the key", NEVER_MS);
-  ask(uplink);
-}
-
-static void save_key(struct uplink *uplink)
-{
-  if (uplink->source != KEY_TYPED)
-    return;
-  struct mu_str key = {uplink->key.at, uplink->key.len};
-  int error = uplink->agent->key_save(uplink->agent_self, uplink->server.text, key);
-  say(uplink, error ? "The API key cannot be saved: it is asked for again at the next start.\n"
-                    : "The API key is saved: the next start asks nothing.\n");
-  if (!error)
-    uplink->source = KEY_SAVED;
-}
-
-/* The server does not want this key. */
-static void key_refused(struct uplink *uplink, const char *code)
-{
-  bool configured = uplink->source == KEY_CONFIGURED;
-  bool known = strcmp(code, "forbidden") != 0;
-  mu_count(uplink->refused, 1);
-  if (uplink->source == KEY_SAVED)
-    uplink->agent->key_forget(uplink->agent_self, uplink->server.text);
-  forget_secret(&uplink->key);
-  forget_secret(&uplink->token);
-  uplink->source = KEY_NONE;
-  uplink->configured_refused |= configured;
-  mu_log(uplink->in, MU_LOG_ERROR, "%s %s%s", uplink->server.text,
-         known ? "does not know the API key" : "does not let machines report with this API key",
-         configured ? " (api_key)" : "");
-  if (!interactive(uplink)) {
-    end_program(uplink, MU_EXIT_KEY_REFUSED);
-    return;
-  }
-  say(uplink, known ? "Invalid API Key\n" : "This API key is not for machines.\n");
-  if (find_key(uplink))
-    again(uplink, 1, "another key");
-  else
-    ask_apart(uplink);
-}
-
 /* ---- what is sent ---------------------------------------------------------------------------- */
 
-static void lost(struct uplink *uplink, size_t samples)
+void uplink_lost(struct uplink *uplink, size_t samples)
 {
   if (samples == 0)
     return;
@@ -300,8 +84,7 @@ static void lost(struct uplink *uplink, size_t samples)
   mu_log_limited(uplink->in, MU_LOG_WARN, "dropped", "%zu samples that could not be sent were dropped", samples);
 }
 
-/* As many as may go now. */
-static void flush(struct uplink *uplink)
+void uplink_flush(struct uplink *uplink)
 {
   mu_text *text;
   if (uplink->state != STATE_UP || uplink->info_due || mu_mono_ns() < uplink->paused_ns)
@@ -313,8 +96,8 @@ static void flush(struct uplink *uplink)
     uplink->credit--;
     uplink_window_sent(&uplink->window);
   }
-  if (uplink->credit < BURST && !mu_timer_active(uplink->refill))
-    mu_timer_start(uplink->refill, REFILL_MS, 0);
+  if (uplink->credit < UPLINK_BURST && !mu_timer_active(uplink->refill))
+    mu_timer_start(uplink->refill, UPLINK_REFILL_MS, 0);
   if (uplink->durable || uplink_window_next(&uplink->window))
     return;
   uplink_window_clear(&uplink->window); /* nobody will acknowledge them */
@@ -323,13 +106,13 @@ static void flush(struct uplink *uplink)
 static void on_refill(void *context)
 {
   struct uplink *uplink = context;
-  uplink->credit = uplink->credit + REFILL < BURST ? uplink->credit + REFILL : BURST;
-  flush(uplink);
-  if (uplink->state == STATE_UP && (uplink->credit < BURST || uplink_window_next(&uplink->window)))
-    mu_timer_start(uplink->refill, REFILL_MS, 0);
+  uplink->credit = uplink->credit + REFILL < UPLINK_BURST ? uplink->credit + REFILL : UPLINK_BURST;
+  uplink_flush(uplink);
+  if (uplink->state == STATE_UP && (uplink->credit < UPLINK_BURST || uplink_window_next(&uplink->window)))
+    mu_timer_start(uplink->refill, UPLINK_REFILL_MS, 0);
 }
 
-static void send_info(struct uplink *uplink)
+void uplink_send_info(struct uplink *uplink)
 {
   const struct uplink_config *config = uplink->config;
   const struct uplink_facts facts = {.metrics = uplink->metrics,
@@ -341,7 +124,7 @@ static void send_info(struct uplink *uplink)
   mu_text *text = uplink_text_info(&facts);
   uplink->info_due = false;
   bool same = uplink->info && text && mu_str_equal(mu_text_str(uplink->info), mu_text_str(text));
-  if (same || send_text(uplink, text) != 0) {
+  if (same || uplink_send(uplink, text) != 0) {
     mu_text_unref(text);
     return;
   }
@@ -359,8 +142,8 @@ static void on_address(void *context, const char *ip)
   }
   if (uplink->state != STATE_UP)
     return;
-  send_info(uplink);
-  flush(uplink);
+  uplink_send_info(uplink);
+  uplink_flush(uplink);
 }
 
 static void on_heartbeat(void *context)
@@ -369,225 +152,8 @@ static void on_heartbeat(void *context)
   if (uplink->state != STATE_UP)
     return;
   mu_text *text = mu_text_printf("{\"type\":\"heartbeat\",\"timestamp\":%lld}", (long long)mu_now_ms());
-  send_text(uplink, text);
+  uplink_send(uplink, text);
   mu_text_unref(text);
-}
-
-static void send_auth(struct uplink *uplink, enum state state)
-{
-  const struct mu_buf *secret = state == STATE_TOKEN ? &uplink->token : &uplink->key;
-  struct mu_buf message = MU_BUF_INIT;
-  uplink_text_auth(&message, state == STATE_TOKEN ? "sessionToken" : "apiKey", (struct mu_str){secret->at, secret->len},
-                   uplink->machine_id, uplink->config->name);
-  mu_text *text = message.failed ? NULL : mu_text_new(message.at, message.len);
-  forget_secret(&message);
-  int error = send_text(uplink, text);
-  mu_text_unref(text);
-  if (error) {
-    again(uplink, RETRY_S, "cannot authenticate");
-    return;
-  }
-  uplink->state = state;
-  mu_timer_start(uplink->answer, ANSWER_MS, 0);
-}
-
-static void on_no_answer(void *context)
-{
-  struct uplink *uplink = context;
-  mu_log(uplink->in, MU_LOG_WARN, "%s does not answer who this machine is", uplink->server.text);
-  again(uplink, RETRY_S, "no answer");
-}
-
-static void authenticate(struct uplink *uplink)
-{
-  if (uplink->token.len > 0)
-    send_auth(uplink, STATE_TOKEN);
-  else if (find_key(uplink))
-    send_auth(uplink, STATE_KEY);
-  else if (interactive(uplink))
-    ask_apart(uplink);
-  else
-    no_key(uplink);
-}
-
-/* ---- what is received ------------------------------------------------------------------------ */
-
-/* The value of a string member, for the log and comparisons: cut, without escapes resolved; "" when it is none. */
-static const char *text_of(const struct mu_json_value *value, char *out, size_t size)
-{
-  out[0] = '\0';
-  if (value->kind == MU_JSON_STRING)
-    snprintf(out, size, "%.*s", (int)(value->len - 2 < size ? value->len - 2 : size - 1), value->at + 1);
-  return out;
-}
-
-/* userId may be a number. */
-static const char *id_of(const struct mu_json_value *value, char *out, size_t size)
-{
-  if (value->kind == MU_JSON_NUMBER)
-    snprintf(out, size, "%.*s", (int)(value->len < size ? value->len : size - 1), value->at);
-  else
-    text_of(value, out, size);
-  return out[0] ? out : "?";
-}
-
-static double retry_s(const struct fields *got)
-{
-  return got->retry_after.kind == MU_JSON_NUMBER && got->retry_after.number > 0 ? got->retry_after.number : 0;
-}
-
-static void stored(struct uplink *uplink, const struct mu_json_value *boot, const struct mu_json_value *seq)
-{
-  char text[65];
-  if (seq->kind != MU_JSON_NUMBER || !seq->whole || seq->integer < 0 || !uplink->boot[0] ||
-      strcmp(text_of(boot, text, sizeof text), uplink->boot) != 0)
-    return;
-  size_t before = uplink->window.count;
-  uplink_window_ack(&uplink->window, (uint64_t)seq->integer);
-  mu_count(uplink->acknowledged, before - uplink->window.count);
-}
-
-static void on_success(struct uplink *uplink, const struct fields *got)
-{
-  char user[129], machine[129];
-  bool by_key = uplink->state == STATE_KEY;
-  if (!by_key && uplink->state != STATE_TOKEN)
-    return;
-  mu_timer_stop(uplink->answer);
-  uplink->state = STATE_UP;
-  if (got->token.kind == MU_JSON_STRING) {
-    forget_secret(&uplink->token);
-    mu_json_unescape(&got->token, &uplink->token);
-    if (uplink->token.failed)
-      forget_secret(&uplink->token);
-  }
-  id_of(&got->user, user, sizeof user);
-  id_of(&got->machine, machine, sizeof machine);
-  mu_log(uplink->in, MU_LOG_INFO, "authenticated at %s %s: user %s, machine %s", uplink->server.text,
-         by_key ? "with the API key" : "by its session", user, machine);
-  if (by_key)
-    save_key(uplink);
-  uplink->durable = got->durable.kind == MU_JSON_BOOL && got->durable.boolean;
-  uplink->known = true;
-  mu_text_unref(uplink->info);
-  uplink->info = NULL;
-  uplink->info_due = uplink->ip_pending; /* a moment: the address is being asked for; nothing else goes before */
-  if (!uplink->info_due)
-    send_info(uplink);
-  uplink_window_rewind(&uplink->window);
-  stored(uplink, &got->ack_boot, &got->ack_seq);
-  if (!uplink->durable)
-    lost(uplink, uplink_window_newest(&uplink->window));
-  uplink->credit = BURST;
-  uplink->paused_ns = 0;
-  mu_timer_start(uplink->heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
-  flush(uplink);
-}
-
-static void on_deleted(struct uplink *uplink, const char *message)
-{
-  bool saved = uplink->source == KEY_SAVED;
-  if (saved)
-    uplink->agent->key_forget(uplink->agent_self, uplink->server.text);
-  forget_secret(&uplink->key);
-  forget_secret(&uplink->token);
-  uplink->source = KEY_NONE;
-  mu_log(uplink->in, MU_LOG_ERROR, "%s says that this machine was deleted%s: %s", uplink->server.text,
-         saved ? "; the saved API key is deleted, too" : "", message);
-  say(uplink, "This machine was deleted at the server.%s\n", saved ? " The saved API key is deleted, too." : "");
-  end_program(uplink, MU_EXIT_MACHINE_DELETED);
-}
-
-static void on_failed(struct uplink *uplink, const struct fields *got)
-{
-  char code[64], message[200];
-  bool token = uplink->state == STATE_TOKEN;
-  if (!token && uplink->state != STATE_KEY)
-    return;
-  text_of(&got->code, code, sizeof code);
-  text_of(&got->message, message, sizeof message);
-  mu_timer_stop(uplink->answer);
-  bool retryable =
-      got->retryable.kind == MU_JSON_BOOL
-          ? got->retryable.boolean
-          : strcmp(code, "unavailable") == 0 || strcmp(code, "rate_limited") == 0 || strcmp(code, "machine_limit") == 0;
-  if (strcmp(code, "machine_deleted") == 0) {
-    on_deleted(uplink, message);
-  } else if (retryable) {
-    double wait = retry_s(got) > 0 ? retry_s(got) : RETRY_S;
-    mu_log(uplink->in, MU_LOG_WARN, "%s cannot authenticate this machine now (%s: %s)", uplink->server.text, code,
-           message);
-    say(uplink, "The server cannot check the API key now: %s. The next try is in %.0f s.\n",
-        message[0] ? message : code, wait);
-    again(uplink, wait, "waits");
-  } else if (token) {
-    mu_log(uplink->in, MU_LOG_INFO, "the session is over (%s): authenticating with the API key", code);
-    forget_secret(&uplink->token);
-    authenticate(uplink);
-  } else if (strcmp(code, "invalid_api_key") == 0 || strcmp(code, "forbidden") == 0 ||
-             (!code[0] && strcmp(message, "Invalid API Key") == 0)) { /* released servers give no code */
-    key_refused(uplink, code);
-  } else {
-    mu_log(uplink->in, MU_LOG_ERROR, "%s does not authenticate this machine (%s: %s)", uplink->server.text, code,
-           message);
-    again(uplink, RETRY_S, "not authenticated");
-  }
-}
-
-static void on_error(struct uplink *uplink, const struct fields *got)
-{
-  char code[64], message[200];
-  text_of(&got->code, code, sizeof code);
-  text_of(&got->message, message, sizeof message);
-  mu_log_limited(uplink->in, MU_LOG_WARN, "error", "%s refuses a message (%s: %s)", uplink->server.text, code, message);
-  if (strcmp(code, "rate_limited") == 0) {
-    double wait = retry_s(got) > 0 ? retry_s(got) : 1;
-    mu_count(uplink->limited, 1);
-    uplink->paused_ns = mu_mono_ns() + (int64_t)(spread_ms(wait) * 1000000);
-    uplink_window_rewind(&uplink->window); /* which of them was refused is not said */
-    mu_timer_start(uplink->refill, REFILL_MS, 0);
-  } else if (strcmp(code, "not_authenticated") == 0 && uplink->state == STATE_UP) {
-    again(uplink, 1, "not authenticated");
-  } else if (uplink->state == STATE_TOKEN || uplink->state == STATE_KEY) {
-    forget_secret(&uplink->token); /* it does not like how we say who we are: next time with the key */
-    again(uplink, RETRY_S, "not authenticated");
-  }
-}
-
-static void on_message(void *self, const char *data, size_t len, bool binary)
-{
-  struct uplink *uplink = self;
-  struct fields got;
-  struct mu_json_error error = {0};
-  char type[64], message[200];
-  if (uplink->state == STATE_OVER)
-    return;
-  if (binary || mu_json_scan(uplink->schema, data, len, &got, &error) != 0) {
-    mu_count(uplink->bad, 1);
-    mu_log_limited(uplink->in, MU_LOG_WARN, "bad message", "a message from %s cannot be read: %s %s",
-                   uplink->server.text, error.path, binary ? "it is binary" : error.what);
-    return;
-  }
-  text_of(&got.type, type, sizeof type);
-  if (strcmp(type, "ping") == 0) {
-    send_plain(uplink, "{\"type\":\"pong\"}");
-  } else if (strcmp(type, "ack") == 0) {
-    stored(uplink, &got.boot, &got.seq);
-  } else if (strcmp(type, "auth_success") == 0) {
-    on_success(uplink, &got);
-  } else if (strcmp(type, "auth_failed") == 0) {
-    on_failed(uplink, &got);
-  } else if (strcmp(type, "machine_deleted") == 0) {
-    on_deleted(uplink, text_of(&got.message, message, sizeof message));
-  } else if (strcmp(type, "error") == 0) {
-    on_error(uplink, &got);
-  } else if (strcmp(type, "data") == 0) {
-    mu_count(uplink->told, 1);
-    mu_log(uplink->in, MU_LOG_DEBUG, "a message for this machine, %u bytes", (unsigned)got.payload.len);
-  } else if (strcmp(type, "pong") != 0) {
-    mu_count(uplink->unknown, 1);
-    mu_log_limited(uplink->in, MU_LOG_DEBUG, "unknown", "a message of type \"%s\" is not for agents", type);
-  }
 }
 
 /* ---- the link -------------------------------------------------------------------------------- */
@@ -601,9 +167,9 @@ static void greet(struct uplink *uplink)
                                "  ##   ##  ##   ##       ##     ##     ##       ##  ##\n"
                                "  ##   ##   #####    #####      ##     #######  ##   ##\n"
                                "\n";
-  if (!uplink->greeted && interactive(uplink)) {
+  if (!uplink->greeted && uplink_interactive(uplink)) {
     uplink->agent->say(uplink->agent_self, banner);
-    say(uplink, "Connected To Server %s\n", uplink->server.text);
+    uplink_say(uplink, "Connected To Server %s\n", uplink->server.text);
   }
   uplink->greeted = true;
 }
@@ -617,7 +183,7 @@ static void on_open(void *self)
   greet(uplink);
   if (!uplink->ip_pending)
     uplink->ip_pending = uplink_address(uplink->in, &uplink->server, on_address, uplink) == 0;
-  authenticate(uplink);
+  uplink_authenticate(uplink);
 }
 
 static void on_closed(void *self, int status, unsigned code, const char *reason, uint64_t retry_ms)
@@ -636,7 +202,7 @@ static void on_closed(void *self, int status, unsigned code, const char *reason,
   uplink->state = STATE_DOWN;
   uint64_t wait_ms = uplink->again_ms ? uplink->again_ms : retry_ms;
   if (code == MU_CLOSE_REPLACED) {
-    wait_ms = spread_ms(REPLACED_S);
+    wait_ms = uplink_spread_ms(REPLACED_S);
     mu_log(uplink->in, MU_LOG_ERROR,
            "another agent reports as this machine (machine_id %s): this link was closed; next try in %.0f s",
            uplink->machine_id ? uplink->machine_id : "made by the server", (double)wait_ms / 1000);
@@ -648,8 +214,8 @@ static void on_closed(void *self, int status, unsigned code, const char *reason,
            reason && reason[0] ? ", " : "", reason ? reason : "", (double)wait_ms / 1000);
   }
   if (!uplink->greeted)
-    say(uplink, "%s cannot be reached (%s). The next try is in %.0f s.\n", uplink->server.text,
-        reason && reason[0] ? reason : "no link", (double)wait_ms / 1000);
+    uplink_say(uplink, "%s cannot be reached (%s). The next try is in %.0f s.\n", uplink->server.text,
+               reason && reason[0] ? reason : "no link", (double)wait_ms / 1000);
   if (wait_ms != retry_ms)
     mu_client_again(uplink->client, 1000, NULL, wait_ms);
   uplink->again_ms = 0;
@@ -665,7 +231,7 @@ static int report(void *self, const struct mu_report *given)
   if (uplink->state == STATE_OVER)
     return 0;
   if (first && uplink->state == STATE_UP && !uplink->info_due)
-    send_info(uplink); /* what collectors know better than the system's plain answers */
+    uplink_send_info(uplink); /* what collectors know better than the system's plain answers */
   snprintf(uplink->boot, sizeof uplink->boot, "%s", given->boot);
   mu_text *text = uplink_text_data(given, UPLINK_MESSAGE_MAX, &left_out);
   if (!text)
@@ -679,10 +245,10 @@ static int report(void *self, const struct mu_report *given)
   mu_text_unref(text);
   if (gone < 0)
     return gone;
-  lost(uplink, (size_t)gone);
-  flush(uplink);
+  uplink_lost(uplink, (size_t)gone);
+  uplink_flush(uplink);
   if (uplink->known && !uplink->durable)
-    lost(uplink, uplink_window_newest(&uplink->window));
+    uplink_lost(uplink, uplink_window_newest(&uplink->window));
   return 0;
 }
 
@@ -691,7 +257,7 @@ static int report(void *self, const struct mu_report *given)
 int uplink_init(mu_instance *in, const void *config, void **self)
 {
   static const struct mu_client_events events = {
-      .size = sizeof events, .open = on_open, .message = on_message, .closed = on_closed};
+      .size = sizeof events, .open = on_open, .message = uplink_heard, .closed = on_closed};
   struct uplink *uplink = calloc(1, sizeof *uplink);
   if (!uplink)
     return MU_ENOMEM;
@@ -709,8 +275,8 @@ int uplink_init(mu_instance *in, const void *config, void **self)
   if (!(uplink->client = mu_client_new(in, &options, &events, uplink)))
     goto fail;
   error = MU_ENOMEM;
-  uplink->schema = mu_schema_new(fields, MU_COUNT(fields), sizeof fields[0]);
-  uplink->answer = mu_timer_new(in, on_no_answer, uplink);
+  uplink->schema = uplink_heard_schema();
+  uplink->answer = mu_timer_new(in, uplink_no_answer, uplink);
   uplink->heartbeat = mu_timer_new(in, on_heartbeat, uplink);
   uplink->refill = mu_timer_new(in, on_refill, uplink);
   if (!uplink->schema || !uplink->answer || !uplink->heartbeat || !uplink->refill)
@@ -749,8 +315,8 @@ int uplink_start(void *self)
     uplink->machine_id = uplink->agent->machine_id(uplink->agent_self);
   if (uplink->machine_id && !uplink->machine_id[0])
     uplink->machine_id = NULL;
-  if (!find_key(uplink) && !interactive(uplink))
-    no_key(uplink); /* the program ends: nobody can be asked */
+  if (!uplink_find_key(uplink) && !uplink_interactive(uplink))
+    uplink_no_key(uplink); /* the program ends: nobody can be asked */
   else
     mu_client_start(uplink->client);
   return 0;
@@ -771,8 +337,8 @@ int uplink_stop(void *self)
 void uplink_fini(void *self)
 {
   struct uplink *uplink = self;
-  forget_secret(&uplink->key);
-  forget_secret(&uplink->token);
+  uplink_forget(&uplink->key);
+  uplink_forget(&uplink->token);
   uplink_window_clear(&uplink->window);
   mu_text_unref(uplink->info);
   json_object_put(uplink->metrics);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The agent's side of the session protocol: what its files share. */
+/* The agent's side of the session protocol: what its files share; uplink_state.h has what is behind the component itself. */
 #ifndef SESSION_UPLINK_H
 #define SESSION_UPLINK_H
 
