@@ -196,7 +196,7 @@ static void peer_address(const struct mui_net *net, const SSL *ssl, char *out)
     return;
   }
   const struct mui_session *at = net->listeners->first_session;
-  while (at && !(at->wsi && lws_get_ssl(at->wsi) == ssl))
+  while (at && !(at->wsi ? lws_get_ssl(at->wsi) == ssl : at->gone != NULL)) /* or the one that is just being adopted */
     at = at->next;
   snprintf(out, 46, "%s", at ? at->address : "a client");
 }

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: ISC
 """TLS on both sides: what is spoken, what is refused and why, and certificates that change while everybody is connected."""
+import os
 import re
+import signal
+import socket
 import ssl
 import stat
 import threading
@@ -155,6 +158,17 @@ def test_the_wrong_language_is_refused_and_said(secure):
     with pytest.raises((ssl.SSLError, ConnectionResetError)):
         Tls(target.plain)
     assert status_of(talk(Tls(target.port))) == 200 and status_of(talk(Raw(target.plain))) == 200
+
+
+def test_who_has_reset_already_is_named(secure):
+    """The server stands still, so that bytes and reset are both there when it accepts: the system no longer tells the address."""
+    target = secure()
+    os.kill(target.process.pid, signal.SIGSTOP)
+    with Raw(target.port, source="127.0.0.9") as link:
+        link.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        link.send(b"\0" * 100)
+    os.kill(target.process.pid, signal.SIGCONT)
+    target.logged("127.0.0.9: TLS handshake failed: ")
 
 
 def test_each_listener_has_its_own_certificate(server, dev, tmp_path):
