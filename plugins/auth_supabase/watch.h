@@ -41,7 +41,7 @@ int watch_new(mu_instance *in, const struct watch_config *config, struct rest *r
               const char *ca_file, struct watch **out) MU_MUST_USE;
 /* For start. `machines`: the service machines/1; NULL when there is none: then nothing is watched. */
 int watch_start(struct watch *watch, const struct mu_service *machines) MU_MUST_USE;
-/* For stop, before rest_free(). NULL is allowed. */
+/* For stop, before rest_stop(). NULL is allowed. */
 void watch_stop(struct watch *watch);
 /* For fini. NULL is allowed. */
 void watch_free(struct watch *watch);

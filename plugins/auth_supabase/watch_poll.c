@@ -247,7 +247,7 @@ static void poll_stop(struct source *source)
   poll->regular = poll->soon = poll->look = NULL;
 }
 
-/* rest_free() has ended what was under way without telling. */
+/* rest_stop() has ended what was under way without telling. */
 static void poll_free(struct source *source)
 {
   struct poll *poll = (struct poll *)source;
