@@ -84,6 +84,8 @@ struct mu_auth_answer {
   unsigned retry_after_s;
   /** For the log, never for the client and never with the secret in it; may be NULL. */
   const char *reason;
+  /** MU_AUTH_REFUSED: for the client, a string literal in capitals, where it may know more: "USER_BANNED". NULL: it may not. */
+  const char *code;
 };
 
 typedef void (*mu_auth_done)(void *context, const struct mu_auth_answer *answer);

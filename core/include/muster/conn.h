@@ -83,6 +83,8 @@ struct mu_ws_route {
   size_t max_message;
   /** Accept binary messages; otherwise 1003. */
   bool binary;
+  /** Whatever subprotocol a client offers first is accepted and echoed; otherwise an offer is refused with 400. */
+  bool any_subprotocol;
   /** The server sends a ping this often; 0: 30 s. Two unanswered: the link is cut. */
   unsigned ping_every_s;
   /** Closed with 1001 when nothing at all, ping and pong included, came for this long; 0: never. */

@@ -30,5 +30,7 @@ MU_API size_t mu_group_count(const mu_group *group);
  * bounded by dropping the oldest). Takes its own references.
  */
 MU_API void mu_group_publish(mu_group *group, uint64_t key, mu_text *text);
+/** Sends to every member but `except` (NULL: to all), not conflated, as a text or a binary message. Takes its own references. */
+MU_API void mu_group_relay(mu_group *group, mu_text *text, bool binary, const mu_conn *except);
 
 #endif

@@ -18,8 +18,9 @@ enum mu_http_method {
 };
 
 /**
- * Who may ask. 0 is no rule, and a route without a rule is refused at load. Nobody can log in over HTTP yet: until a plugin
- * exists that lets people in (planned with the accounts plugin), USER and ADMIN answer everybody with 401.
+ * Who may ask. 0 is no rule, and a route without a rule is refused at load. People show who they are with `Authorization: Bearer`
+ * and a token that a provider of auth/1 judges (MU_CREDENTIAL_TOKEN): 401 without one or with a bad one, 403 without the right,
+ * 503 while no provider can tell.
  */
 enum mu_access {
   MU_ACCESS_PUBLIC = 1, /**< everybody */

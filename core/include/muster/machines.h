@@ -184,6 +184,12 @@ struct mu_machines {
   bool (*removed)(void *self, const char *provider, const char *owner, const char *id);
   /** It may come again: takes back what remove() remembers. */
   void (*restore)(void *self, const char *provider, const char *owner, const char *id);
+
+  /**
+   * The form of this name that another plugin registered; NULL: none ever did. Good for as long as the service is: while the owner of the
+   * form is away text() gives NULL (of machines that reported in this very form, what came), and when it is back the same form works again.
+   */
+  const mu_form *(*form_find)(void *self, const char *name);
 };
 #define MU_SERVICE_MACHINES "machines/1"
 

@@ -6,6 +6,7 @@
 #ifndef MUSTER_MUSTER_H
 #define MUSTER_MUSTER_H
 
+#include <muster/accounts.h>
 #include <muster/agent.h>
 #include <muster/auth.h>
 #include <muster/base.h>
@@ -21,8 +22,10 @@
 #include <muster/loop.h>
 #include <muster/machines.h>
 #include <muster/plugin.h>
+#include <muster/rest.h>
 #include <muster/sample.h>
 #include <muster/session.h>
+#include <muster/store.h>
 #include <muster/token.h>
 #include <muster/uplink.h>
 

@@ -16,6 +16,22 @@ MU_API mu_token_key *mu_token_key_new(struct mu_str secret, const char *issuer, 
 /** Wipes the secret. NULL is allowed. */
 MU_API void mu_token_key_free(mu_token_key *key);
 
+/**
+ * A key for tokens of programs that put other claims into them, without issuer, audience and id. NULL: the secret is shorter than
+ * 32 bytes, or memory is out.
+ */
+MU_API mu_token_key *mu_token_key_plain(struct mu_str secret);
+/**
+ * Signs a JSON object of the caller's own claims; iat and exp are added. NULL: no plain key, no object, or signing failed.
+ * @param life_s seconds until it expires
+ */
+MU_API mu_text *mu_token_seal(const mu_token_key *key, struct mu_str claims, int64_t now_s, int64_t life_s);
+/**
+ * Checks shape, signature, algorithm, exp (required) and, where they are there, iat and nbf, and appends the claims' JSON text,
+ * which passed the strict scan. 0, MU_ESYNTAX, MU_EREFUSED, MU_ETIMEOUT or MU_ENOMEM.
+ */
+MU_API int mu_token_open(const mu_token_key *key, struct mu_str token, int64_t now_s, struct mu_buf *claims) MU_MUST_USE;
+
 /** What a token says. Times are Unix seconds. Growth-only. */
 struct mu_claims {
   size_t size;
