@@ -13,7 +13,8 @@ struct push {
   mu_instance *in;
   struct mu_service session, machines;
   const mu_form *form;
-  mu_schema *reader;
+  const mu_form *session_form, *canonical; /* of the session protocol */
+  struct machine_reader reader;
   struct watches watches;
   mu_counter *admins, *lists, *updates;
 };
@@ -28,12 +29,23 @@ static const struct mu_session *session_of(const struct push *push)
   return push->session.api;
 }
 
+/* The figures as they are written: those of an agent of this protocol as they came, others through the canonical form. */
+static mu_text *figures_of(struct push *push, const struct mu_machine *machine)
+{
+  if (!machine->text)
+    return NULL;
+  if (machine->form == push->session_form)
+    return mu_text_ref(machines_of(push)->text(push->machines.self, machine, push->canonical));
+  struct json_object *metrics = machines_of(push)->metrics(push->machines.self, machine);
+  return metrics ? mu_json_text(metrics) : NULL;
+}
+
 static int render(void *self, const struct mu_machine *machine, mu_text **text)
 {
   struct push *push = self;
-  struct json_object *metrics =
-      machine->text ? machines_of(push)->metrics(push->machines.self, machine) : NULL; /* {} if it cannot be read */
-  *text = machine_text(push->reader, machine, metrics);
+  mu_text *figures = figures_of(push, machine); /* {} if they cannot be read */
+  *text = machine_text(&push->reader, machine, figures);
+  mu_text_unref(figures);
   return *text ? 0 : MU_ENOMEM;
 }
 
@@ -286,7 +298,7 @@ static void fini(void *self)
 {
   struct push *push = self;
   watches_fini(&push->watches);
-  mu_schema_free(push->reader);
+  machine_reader_fini(&push->reader);
   free(push);
 }
 
@@ -299,7 +311,7 @@ static int init(mu_instance *in, const void *config, void **self)
   push->in = in;
   int result = watches_init(&push->watches, in);
   if (result == 0)
-    result = machine_reader_new(&push->reader);
+    result = machine_reader_init(&push->reader);
   if (result != 0) {
     fini(push);
     return result;
@@ -319,6 +331,10 @@ static int start(void *self)
     result = mu_service_get(push->in, MU_SERVICE_SESSION, &push->session);
   if (result != 0)
     return result;
+  push->session_form = machines_of(push)->form_find(push->machines.self, "session.metrics");
+  push->canonical = machines_of(push)->form_find(push->machines.self, "session.canonical");
+  if (!push->session_form || !push->canonical)
+    return MU_ENOENT;
   push->form = machines_of(push)->form_add(push->machines.self, push->in, &form_ops, push);
   if (!push->form)
     return MU_EEXIST;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* Where the members come from: what the machine told of itself, else its figures, else nothing is known. */
-#include <json-c/json.h>
 #include <stddef.h>
 
 #include "machine.h"
@@ -17,10 +16,28 @@ static const struct mu_field told_fields[] = {
     {.path = "os", .flags = MU_FIELD_NULLABLE, .offset = offsetof(struct told, os)},
 };
 
-int machine_reader_new(mu_schema **reader)
+struct figures {
+  struct mu_json_value ram, cpu, hostname, os;
+};
+
+static const struct mu_field figure_fields[] = {
+    {.path = "memory.total", .offset = offsetof(struct figures, ram)},
+    {.path = "cpu.cores", .offset = offsetof(struct figures, cpu)},
+    {.path = "system.hostname", .offset = offsetof(struct figures, hostname)},
+    {.path = "system.os", .offset = offsetof(struct figures, os)},
+};
+
+int machine_reader_init(struct machine_reader *reader)
 {
-  *reader = mu_schema_new(told_fields, MU_COUNT(told_fields), sizeof told_fields[0]);
-  return *reader ? 0 : MU_ENOMEM;
+  reader->told = mu_schema_new(told_fields, MU_COUNT(told_fields), sizeof told_fields[0]);
+  reader->figures = mu_schema_new(figure_fields, MU_COUNT(figure_fields), sizeof figure_fields[0]);
+  return reader->told && reader->figures ? 0 : MU_ENOMEM;
+}
+
+void machine_reader_fini(struct machine_reader *reader)
+{
+  mu_schema_free(reader->told);
+  mu_schema_free(reader->figures);
 }
 
 static void put_string(struct mu_buf *out, const char *member, const char *text)
@@ -37,41 +54,35 @@ static void put_time(struct mu_buf *out, const char *member, int64_t ms)
     mu_buf_printf(out, ",\"%s\":null", member);
 }
 
-/* A figure that stands for what the machine did not tell; only the kinds of value that it could have told. */
-static struct json_object *figure(struct json_object *metrics, const char *collector, const char *metric)
+/* Only the kinds of value that a machine can tell. */
+static bool plain(const struct mu_json_value *value)
 {
-  struct json_object *group = NULL, *value = NULL;
-  if (!metrics || !json_object_object_get_ex(metrics, collector, &group) ||
-      !json_object_is_type(group, json_type_object) || !json_object_object_get_ex(group, metric, &value))
-    return NULL;
-  bool plain = json_object_is_type(value, json_type_string) || json_object_is_type(value, json_type_int) ||
-               json_object_is_type(value, json_type_double);
-  return plain ? value : NULL;
+  return value->kind == MU_JSON_STRING || value->kind == MU_JSON_NUMBER;
 }
 
 /* As it was told, byte for byte: text stays text, and 8 does not become 8.0. */
 static void put_told(struct mu_buf *out, const char *member, const struct mu_json_value *told,
-                     struct json_object *instead)
+                     const struct mu_json_value *instead)
 {
+  if (!plain(told))
+    told = instead;
   mu_buf_printf(out, ",\"%s\":", member);
-  if (told->kind == MU_JSON_STRING || told->kind == MU_JSON_NUMBER) {
+  if (told && plain(told))
     mu_buf_add(out, told->at, told->len);
-    return;
-  }
-  mu_text *text = instead ? mu_json_text(instead) : NULL;
-  if (text)
-    mu_buf_add(out, mu_text_data(text), mu_text_len(text));
   else
     mu_buf_adds(out, "null");
-  mu_text_unref(text);
 }
 
-mu_text *machine_text(const mu_schema *reader, const struct mu_machine *machine, struct json_object *metrics)
+mu_text *machine_text(const struct machine_reader *reader, const struct mu_machine *machine, const mu_text *figures)
 {
   struct told told = {0};
-  if (machine->facts && mu_json_scan(reader, mu_text_data(machine->facts), mu_text_len(machine->facts), &told, NULL))
+  if (machine->facts &&
+      mu_json_scan(reader->told, mu_text_data(machine->facts), mu_text_len(machine->facts), &told, NULL))
     told = (struct told){0};
-  mu_text *figures = json_object_is_type(metrics, json_type_object) ? mu_json_text(metrics) : NULL;
+  struct figures instead = {0};
+  if (figures && !(plain(&told.ram) && plain(&told.cpu) && plain(&told.hostname) && plain(&told.os)) &&
+      mu_json_scan(reader->figures, mu_text_data(figures), mu_text_len(figures), &instead, NULL))
+    instead = (struct figures){0};
   struct mu_buf out = MU_BUF_INIT;
   mu_buf_adds(&out, "{\"machineId\":");
   mu_buf_json_string(&out, mu_str(machine->id));
@@ -81,10 +92,10 @@ mu_text *machine_text(const mu_schema *reader, const struct mu_machine *machine,
     put_string(&out, "ip", machine->ip);
   else
     put_told(&out, "ip", &told.ip, NULL);
-  put_told(&out, "ram", &told.ram, figure(metrics, "memory", "total"));
-  put_told(&out, "cpu", &told.cpu, figure(metrics, "cpu", "cores"));
-  put_told(&out, "hostname", &told.hostname, figure(metrics, "system", "hostname"));
-  put_told(&out, "os", &told.os, figure(metrics, "system", "os"));
+  put_told(&out, "ram", &told.ram, &instead.ram);
+  put_told(&out, "cpu", &told.cpu, &instead.cpu);
+  put_told(&out, "hostname", &told.hostname, &instead.hostname);
+  put_told(&out, "os", &told.os, &instead.os);
   put_string(&out, "status", machine->online ? "online" : "offline");
   put_time(&out, "connectedAt", machine->linked_ms);
   put_time(&out, "lastSeen", machine->seen_ms);
@@ -94,7 +105,6 @@ mu_text *machine_text(const mu_schema *reader, const struct mu_machine *machine,
   else
     mu_buf_adds(&out, "{}");
   mu_buf_adds(&out, "}");
-  mu_text_unref(figures);
   return mu_buf_take_text(&out);
 }
 

@@ -45,6 +45,11 @@ const mu_form *form_add(struct registry *registry, mu_instance *in, const struct
   return form;
 }
 
+const mu_form *form_find(struct registry *registry, const char *name)
+{
+  return find(registry, name);
+}
+
 static struct made *slot(struct record *record, const struct mu_form *form)
 {
   if (form->index >= record->made_count) {

@@ -183,6 +183,11 @@ static const mu_form *add_form(void *self, mu_instance *in, const struct mu_form
   return form_add(self, in, ops, form_self);
 }
 
+static const mu_form *find_form(void *self, const char *name)
+{
+  return form_find(self, name);
+}
+
 static mu_text *text(void *self, const struct mu_machine *machine, const mu_form *form)
 {
   (void)self;
@@ -255,6 +260,7 @@ static const struct mu_machines service = {
     .remove = remove_machine,
     .removed = removed,
     .restore = restore,
+    .form_find = find_form,
 };
 
 /* ---- component ------------------------------------------------------------------------------- */

@@ -179,6 +179,8 @@ void due_sweep(struct registry *registry, int64_t now_ns);
 /* ---- forms.c --------------------------------------------------------------------------------- */
 
 const mu_form *form_add(struct registry *registry, mu_instance *in, const struct mu_form_ops *ops, void *self);
+/* By name, whether its plugin is there or not; NULL: never registered. */
+const mu_form *form_find(struct registry *registry, const char *name);
 mu_text *form_text(struct record *record, const mu_form *form);
 struct json_object *form_metrics(struct record *record);
 /* The forms of an instance end: what they made is dropped. */

@@ -195,6 +195,10 @@ static void forms_are_made_once(void)
   const mu_form *plain = world.api->form_add(world.self, world.user, &plain_ops, &forms);
   const mu_form *lazy = world.api->form_add(world.self, world.user, &lazy_ops, &forms);
   const mu_form *state = world.api->form_add(world.self, world.user, &state_ops, &forms);
+  CU_ASSERT_PTR_EQUAL(world.api->form_find(world.self, "test.plain"), plain);
+  CU_ASSERT_PTR_EQUAL(world.api->form_find(world.self, "test.lazy"), lazy);
+  CU_ASSERT_PTR_NULL(world.api->form_find(world.self, "test.laz"));
+  CU_ASSERT_PTR_NULL(world.api->form_find(world.self, ""));
   const struct mu_machine *machine = world.api->find(world.self, "p", "o", "x", true);
   CU_ASSERT_PTR_NULL(world.api->text(world.self, machine, lazy));
   CU_ASSERT_PTR_NULL(world.api->text(world.self, machine, plain));
@@ -217,7 +221,9 @@ static void forms_are_made_once(void)
 
   mui_instance_revoke(world.user); /* the forms' plugin ends; its forms cannot be asked for, and may come back */
   CU_ASSERT_PTR_NULL(world.api->text(world.self, machine, lazy));
+  CU_ASSERT_STRING_EQUAL(mu_text_data(world.api->text(world.self, machine, plain)), "[1]"); /* what came needs nobody */
   CU_ASSERT_PTR_NULL(world.api->metrics(world.self, machine));
+  CU_ASSERT_PTR_EQUAL(world.api->form_find(world.self, "test.lazy"), lazy); /* the handle outlives its owner */
   mu_instance *again = mui_instance_new(&world.runtime, "again", "user");
   CU_ASSERT_PTR_EQUAL(world.api->form_add(world.self, again, &lazy_ops, &forms), lazy);
   CU_ASSERT_STRING_EQUAL(mu_text_data(world.api->text(world.self, machine, lazy)), "x on 6");

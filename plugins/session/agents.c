@@ -343,7 +343,7 @@ int agents_send(void *self, const struct mu_machine *machine, struct mu_str payl
   return result == MU_ECLOSED ? MU_ENOENT : result;
 }
 
-/* ---- the form -------------------------------------------------------------------------------- */
+/* ---- the forms ------------------------------------------------------------------------------- */
 
 static int to_metrics(void *self, const struct mu_machine *machine, struct json_object **metrics)
 {
@@ -364,3 +364,16 @@ static int render(void *self, const struct mu_machine *machine, mu_text **text)
 
 const struct mu_form_ops agents_form = {
     .size = sizeof(struct mu_form_ops), .name = "session.metrics", .to_metrics = to_metrics, .render = render};
+
+/* The canonical form as a text: nearly always what came is that already, and nothing is parsed. */
+static int render_canonical(void *self, const struct mu_machine *machine, mu_text **text)
+{
+  struct server *server = self;
+  if (machine->form != server->form || !codec_is_canonical(mu_text_str(machine->text)))
+    return render(self, machine, text);
+  *text = mu_text_ref(machine->text);
+  return 0;
+}
+
+const struct mu_form_ops agents_canonical_form = {
+    .size = sizeof(struct mu_form_ops), .name = "session.canonical", .render = render_canonical};

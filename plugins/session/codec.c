@@ -304,6 +304,47 @@ mu_text *codec_facts(const struct info_fields *info)
   return text;
 }
 
+/* Behind the string whose quote is at `at`. */
+static const char *skip_string(const char *at, const char *end)
+{
+  for (at++; at < end && *at != '"'; at++)
+    at += *at == '\\';
+  return at + 1;
+}
+
+bool codec_is_canonical(struct mu_str metrics)
+{
+  const char *end = metrics.at + metrics.len;
+  unsigned depth = 0;
+  for (const char *at = metrics.at; at < end;) {
+    switch (*at) {
+    case '"':
+      at = skip_string(at, end);
+      continue;
+    case '{':
+    case '[':
+      depth++;
+      break;
+    case '}':
+    case ']':
+      depth--;
+      break;
+    case ':':
+      if (depth > 1)
+        break;
+      at = skip_space(at + 1, end);
+      if (at == end || *at != '{')
+        return false;
+      depth = 2;
+      break;
+    default:
+      break;
+    }
+    at++;
+  }
+  return true;
+}
+
 int codec_metrics(const char *text, size_t len, struct json_object **metrics)
 {
   MU_AUTO_JSON struct json_object *all = NULL;

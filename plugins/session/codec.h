@@ -79,5 +79,7 @@ mu_text *codec_facts(const struct info_fields *info);
 
 /* The canonical metrics of a `metrics` member: collectors that are no objects are left out. 0 or an error. */
 int codec_metrics(const char *text, size_t len, struct json_object **metrics);
+/* Whether a `metrics` member that the scan has accepted is canonical as it came: every collector is an object. */
+bool codec_is_canonical(struct mu_str metrics);
 
 #endif

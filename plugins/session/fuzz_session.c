@@ -31,6 +31,12 @@ static void accepted(int kind, const void *fields)
       if (!name || !json_object_is_type(collector, json_type_object))
         abort();
     }
+    struct json_object *all = NULL;
+    bool canonical = codec_is_canonical((struct mu_str){sample->metrics.at, sample->metrics.len});
+    if (mu_json_parse(sample->metrics.at, sample->metrics.len, &all, NULL) != 0 ||
+        (canonical && json_object_object_length(all) != json_object_object_length(metrics)))
+      abort();
+    json_object_put(all);
     json_object_put(metrics);
   }
   if (kind == CODEC_AUTH && codec_check_auth(fields, &error) != 0) {

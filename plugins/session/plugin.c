@@ -211,7 +211,7 @@ static int start(void *self)
   server->machines = service.api;
   server->machines_self = service.self;
   server->form = server->machines->form_add(service.self, server->in, &agents_form, server);
-  if (!server->form)
+  if (!server->form || !server->machines->form_add(service.self, server->in, &agents_canonical_form, server))
     return MU_EEXIST;
   result = mu_event_on(server->in, MU_EVENT_MACHINE_DELETED, 0, agents_on_deleted, server);
   if (result == 0)

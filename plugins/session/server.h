@@ -128,6 +128,8 @@ int auth_prove(void *self, mu_instance *in, mu_conn *conn, struct mu_str token, 
 void auth_on_revoked(void *self, const struct mu_event *event);
 /* The time is over for a connection that has not said who it is. */
 void auth_too_late(struct link *link, mu_conn *conn);
+/* The connection ends, perhaps while its credential is judged: who does not wait for the answer failed, until the key proves good. */
+void auth_left(struct link *link);
 /* A user of prove() stopped: nobody is told any more. */
 void auth_forget_user(struct server *server, mu_instance *in);
 void auth_fini(struct server *server);
@@ -150,7 +152,7 @@ void agents_say_deleted(struct link *link, mu_conn *conn);
 struct place *agents_place(struct server *server, const struct mu_machine *machine);
 int agents_send(void *self, const struct mu_machine *machine, struct mu_str payload);
 void agents_fini(struct server *server);
-extern const struct mu_form_ops agents_form;
+extern const struct mu_form_ops agents_form, agents_canonical_form;
 
 /* ---- keeper.c: samples that are stored ------------------------------------------------------- */
 

@@ -188,6 +188,34 @@ static void metrics_are_objects(void)
   CU_ASSERT(codec_metrics("{", 1, &metrics) == MU_ESYNTAX);
 }
 
+/* What is canonical as it came goes on as it came: the quick look must agree with the parser. */
+static void canonical_as_it_came(void)
+{
+  static const struct {
+    const char *text;
+    bool canonical;
+  } rows[] = {
+      {"{}", true},
+      {" { \n\t} ", true},
+      {"{\"cpu\":{}}", true},
+      {"{ \"cpu\" :\r\n{ \"percent\" : 1 } , \"own\" : {\"list\":[1,{\"a\":[]},\"x\"],\"n\":null,\"t\":true}}", true},
+      {"{\"a\\\"b:5,\\\\\":{\"x\":\"}]\\\\\"},\"\":{}}", true},
+      {"{\"x\":{\"a\":{\"b\":{\"c\":5}}}}", true},
+      {"{\"x\":5}", false},
+      {"{\"x\": null}", false},
+      {"{\"x\":\"{\"}", false},
+      {"{\"x\":[{}]}", false},
+      {"{\"cpu\":{\"percent\":1},\"x\":true}", false},
+      {"{\"cpu\":{\"percent\":[1]},\"x\" :\t-1.5,\"gpu\":{}}", false},
+      {"{\"cpu\":{\"a\":\"\\\\\"},\"x\":5}", false},
+      {"{\"x\":{},\"x\":5}", false},
+  };
+  for (size_t i = 0; i < MU_COUNT(rows); i++) {
+    CU_ASSERT_EQUAL(mu_json_scan(NULL, rows[i].text, strlen(rows[i].text), NULL, NULL), 0);
+    CU_ASSERT_EQUAL(codec_is_canonical(mu_str(rows[i].text)), rows[i].canonical);
+  }
+}
+
 /* A caller that was compiled against a smaller struct mu_field. */
 static void tables_of_older_plugins(void)
 {
@@ -214,6 +242,7 @@ static const struct unit_test tests[] = {
     {"facts keep values as they were sent", facts_keep_what_was_sent},
     {"data needs metrics", data_needs_metrics},
     {"metrics are objects in an object", metrics_are_objects},
+    {"canonical as it came", canonical_as_it_came},
     {"tables of older plugins", tables_of_older_plugins},
 };
 

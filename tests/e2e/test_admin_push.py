@@ -167,6 +167,41 @@ def test_ram_and_cpu_are_kept_as_sent(s, written):
     assert f'"ram":{written},"cpu":{written},' in text
 
 
+WRITTEN = ('{ "cpu" :{"percent":12.50,"cores":4} ,"own":{"e":1E+2,"u":18446744073709551615,"s":"\\u00e9\\/\\ud83d\\ude00 é\u2028 \\"},{",'
+           '"list":[[],{"a":null}]},"memory":{"total":5},"system":{"hostname":"h\\u0031","os":"linux"}}')
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+def test_figures_go_out_as_they_came(s, told):
+    """Byte for byte, whether the machine told its facts or the figures stand in for them."""
+    watching, a = admin(s), agent(s, machineId="web-1")
+    if told:
+        a.say("system_info", **INFO)
+        watching.until("machine_update", event="info")
+    a.say('{"type":"data","boot":"b","seq":1,"metrics":' + WRITTEN + ',"timestamp":1}')
+    a.settle()
+    text = b""
+    while b'"event":"data"' not in text:
+        text = watching.message(5)
+    assert text.decode().endswith(',"metrics":' + WRITTEN + "}}")
+    m = json.loads(text)["machine"]
+    assert m["metrics"] == json.loads(WRITTEN) and list(m) == MEMBERS
+    assert [m[k] for k in ("ram", "cpu", "hostname", "os")] == ([INFO[k] for k in ("ram", "cpu", "hostname", "os")] if told else [5, 4, "h1", "linux"])
+    assert machines(s)["web-1"]["metrics"] == json.loads(WRITTEN)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+@pytest.mark.parametrize("odd", ['5', 'null', '"{}"', '[{}]', 'true'])
+def test_collectors_that_are_no_objects_are_left_out(s, odd, told):
+    watching, a = admin(s), agent(s, machineId="web-1")
+    if told:
+        a.say("system_info", **INFO)
+        watching.until("machine_update", event="info")
+    a.say('{"type":"data","boot":"b","seq":1,"timestamp":1,"metrics":{"cpu":{"cores":4},"odd":' + odd + ',"own":{"odd":' + odd + "}}}")
+    m = watching.until("machine_update", event="data")["machine"]
+    assert m["metrics"] == {"cpu": {"cores": 4}, "own": {"odd": json.loads(odd)}} and m["cpu"] == (INFO["cpu"] if told else 4)
+
+
 def test_machines_of_the_status_page_that_the_user_owns(start):
     s = start(servers=[entry("box", owner="alice", public=False, name="Box"), entry("demo"), entry("hers", owner="bob")])
     watching, other = admin(s), admin(s, BOB_KEY)
