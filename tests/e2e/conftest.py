@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests" / "supabase"))
+sys.path += [str(ROOT / "tests" / "supabase"), str(ROOT / "tests" / "mariadb")]
 from fixtures import certificates, database, own_postgres, postgres, supabase  # noqa: E402, F401
+from mariadb_fixtures import mariadb, mariadb_database, own_mariadb, released_database  # noqa: E402, F401
 BUILD = Path(os.environ.get("MUSTER_BUILD", ROOT / "build")).resolve()
 SECRET = "a-secret-of-the-tests-0123"
 CACHE = BUILD / "CMakeCache.txt"
