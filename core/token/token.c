@@ -9,44 +9,43 @@
 #include <string.h>
 
 #include <jwt.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
-#include <muster/token.h>
+#include "token/internal.h"
 
 enum {
-  SECRET_MIN = 32,
-  SECRET_MAX = 4096,
-  TOKEN_MAX = 4096,
-  SEGMENT_MIN = 20,   /* {"alg":"HS256"} */
-  SIGNATURE_LEN = 43, /* 32 bytes as base64url */
-  MAC_LEN = 32,
   CLAIMS_MIN = offsetof(struct mu_claims, expires) + sizeof(int64_t), /* what the first callers had */
 };
 
-struct mu_token_key {
-  unsigned char *secret;
-  int secret_len;
-  char *issuer;
-  char *audience;
-};
-
-mu_token_key *mu_token_key_new(struct mu_str secret, const char *issuer, const char *audience)
+mu_token_key *mui_token_key(struct mu_str secret)
 {
-  if (secret.len < SECRET_MIN || secret.len > SECRET_MAX || !issuer || !*issuer || !audience || !*audience)
+  if (!secret.at || secret.len < MUI_TOKEN_SECRET_MIN || secret.len > MUI_TOKEN_SECRET_MAX)
     return NULL;
   mu_token_key *key = calloc(1, sizeof *key);
   if (!key)
     return NULL;
   key->secret = malloc(secret.len);
-  key->issuer = strdup(issuer);
-  key->audience = strdup(audience);
-  if (!key->secret || !key->issuer || !key->audience) {
-    mu_token_key_free(key);
+  if (!key->secret) {
+    free(key);
     return NULL;
   }
   memcpy(key->secret, secret.at, secret.len);
   key->secret_len = (int)secret.len;
+  return key;
+}
+
+mu_token_key *mu_token_key_new(struct mu_str secret, const char *issuer, const char *audience)
+{
+  if (!issuer || !*issuer || !audience || !*audience)
+    return NULL;
+  mu_token_key *key = mui_token_key(secret);
+  if (!key)
+    return NULL;
+  key->issuer = strdup(issuer);
+  key->audience = strdup(audience);
+  if (!key->issuer || !key->audience) {
+    mu_token_key_free(key);
+    return NULL;
+  }
   return key;
 }
 
@@ -58,59 +57,9 @@ void mu_token_key_free(mu_token_key *key)
   free(key->secret);
   free(key->issuer);
   free(key->audience);
+  mu_schema_free(key->header);
+  mu_schema_free(key->times);
   free(key);
-}
-
-/* ---- shape and signature ---------------------------------------------------------------------- */
-
-static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/* Three segments of base64url, none empty, the last as long as an HMAC-SHA256. Where the signature begins, or 0. */
-static size_t check_shape(struct mu_str token)
-{
-  if (!token.at || token.len > TOKEN_MAX)
-    return 0;
-  unsigned dots = 0;
-  size_t segment = 0;
-  for (size_t i = 0; i < token.len; i++) {
-    char c = token.at[i];
-    if (c == '.') {
-      size_t len = i - segment;
-      if (++dots > 2 || len < SEGMENT_MIN || len % 4 == 1)
-        return 0;
-      segment = i + 1;
-    } else if (c == '\0' || !strchr(base64url, c)) {
-      return 0;
-    }
-  }
-  return dots == 2 && token.len - segment == SIGNATURE_LEN ? segment : 0;
-}
-
-/* The signature that `signed_part` must carry, as base64url. */
-static bool sign_part(const mu_token_key *key, struct mu_str signed_part, char signature[SIGNATURE_LEN])
-{
-  unsigned char mac[MAC_LEN + 1] = {0}; /* one more: 33 bytes are eleven whole groups */
-  unsigned len = 0;
-  if (!HMAC(EVP_sha256(), key->secret, key->secret_len, (const unsigned char *)signed_part.at, signed_part.len, mac,
-            &len) ||
-      len != MAC_LEN)
-    return false;
-  for (size_t i = 0; i < SIGNATURE_LEN; i++) {
-    size_t bit = i * 6;
-    unsigned two = (unsigned)mac[bit / 8] << 8 | (bit / 8 < MAC_LEN ? mac[bit / 8 + 1] : 0u);
-    signature[i] = base64url[two >> (10 - bit % 8) & 63];
-  }
-  mu_secret_wipe(mac, sizeof mac);
-  return true;
-}
-
-static bool signature_ours(const mu_token_key *key, struct mu_str token, size_t at)
-{
-  char expected[SIGNATURE_LEN];
-  bool ours = sign_part(key, (struct mu_str){token.at, at - 1}, expected) &&
-              mu_secret_equal((struct mu_str){expected, SIGNATURE_LEN}, (struct mu_str){token.at + at, SIGNATURE_LEN});
-  mu_secret_wipe(expected, sizeof expected);
-  return ours;
 }
 
 /* ---- claims ----------------------------------------------------------------------------------- */
@@ -176,15 +125,15 @@ static int check_claims(const mu_token_key *key, jwt_t *jwt, int64_t now_s, stru
 
 int mu_token_check(const mu_token_key *key, struct mu_str token, int64_t now_s, struct mu_claims *claims)
 {
-  if (!key || !claims || claims->size < CLAIMS_MIN)
+  if (!key || !key->issuer || !claims || claims->size < CLAIMS_MIN)
     return MU_EINVAL;
   struct mu_claims found = {.size = claims->size};
-  size_t signature = check_shape(token);
+  size_t signature = mui_token_shape(token);
   if (signature == 0)
     return MU_ESYNTAX;
-  if (!signature_ours(key, token, signature))
+  if (!mui_token_ours(key, token, signature))
     return MU_EREFUSED;
-  char text[TOKEN_MAX + 1];
+  char text[MUI_TOKEN_MAX + 1];
   memcpy(text, token.at, token.len);
   text[token.len] = '\0';
   jwt_t *jwt = NULL;
@@ -245,8 +194,8 @@ static mu_text *sign(const mu_token_key *key, struct mu_claims *claims)
     char *encoded = jwt_encode_str(jwt);
     struct mu_str text = mu_str(encoded);
     /* A token that we would not take back must not leave: libjwt can come out unsigned when something failed. */
-    size_t signature = encoded ? check_shape(text) : 0;
-    if (signature && signature_ours(key, text, signature))
+    size_t signature = encoded ? mui_token_shape(text) : 0;
+    if (signature && mui_token_ours(key, text, signature))
       token = mu_text_new(text.at, text.len);
     mu_secret_wipe(encoded, text.len);
     free(encoded);
@@ -257,7 +206,7 @@ static mu_text *sign(const mu_token_key *key, struct mu_claims *claims)
 
 mu_text *mu_token_sign(const mu_token_key *key, struct mu_claims *given)
 {
-  if (!key || !given || given->size < CLAIMS_MIN)
+  if (!key || !key->issuer || !given || given->size < CLAIMS_MIN)
     return NULL;
   struct mu_claims own = {0}; /* members that an older caller does not state are empty */
   memcpy(&own, given, given->size < sizeof own ? given->size : sizeof own);
