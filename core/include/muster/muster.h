@@ -26,6 +26,7 @@
 #include <muster/sample.h>
 #include <muster/session.h>
 #include <muster/store.h>
+#include <muster/store_driver.h>
 #include <muster/token.h>
 #include <muster/uplink.h>
 
