@@ -283,7 +283,14 @@ static void on_user(void *self, const struct lookup_question *question, const st
   struct provider *provider = attempt->provider;
   mu_auth_done done = attempt->done;
   void *context = attempt->context;
-  struct holder *holder = NULL;
+  struct holder *holder = holders_by_credential(provider->holders, attempt->credential);
+  /* Taken back while this was asked: that the user exists says nothing of the key. */
+  if (holder && holder->state == HOLDER_GONE) {
+    attempt_free(attempt);
+    answer_other(done, context, MU_AUTH_REFUSED, 0, "the key was taken back");
+    return;
+  }
+  holder = NULL;
   /* A token that is good while nobody can be asked opens a connection, too: it is asked for when that is possible again. */
   if (answer->verdict == LOOKUP_FOUND || answer->verdict == LOOKUP_UNAVAILABLE) {
     char id[LOOKUP_ID + 1] = "";

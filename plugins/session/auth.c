@@ -6,7 +6,7 @@
 
 #include "server.h"
 
-enum { RETRY_UNAVAILABLE_S = 5, RETRY_LIMIT_S = 60 };
+enum { RETRY_UNAVAILABLE_S = 5, RETRY_BUSY_S = 5, RETRY_LIMIT_S = 60, ADDRESS_SIZE = 64 };
 
 /* A credential that somebody judges, for a connection that may go meanwhile. */
 struct attempt {
@@ -22,6 +22,9 @@ struct attempt {
   char own_refuse[SESSION_TYPE_MAX + 1];
   mu_instance *prover; /* prove(): on whose behalf; NULL: by the message auth, or nobody waits any more */
   bool proving;
+  bool under_way;  /* an API key that is counted at its address until it is judged */
+  bool left_alone; /* whoever brought it has gone: counted as a failure unless it turns out to be none */
+  char address[ADDRESS_SIZE];
   mu_session_proved done;
   void *context;
 };
@@ -33,6 +36,7 @@ static struct attempt *attempt_new(struct server *server, mu_conn *conn, enum mu
     return NULL;
   attempt->server = server;
   attempt->conn = mu_conn_get_id(conn);
+  snprintf(attempt->address, sizeof attempt->address, "%s", mu_conn_peer(conn));
   attempt->wanted = wanted;
   attempt->refuse = "auth_failed";
   attempt->next = server->attempts;
@@ -45,6 +49,11 @@ static struct attempt *attempt_new(struct server *server, mu_conn *conn, enum mu
 
 static void attempt_free(struct attempt *attempt)
 {
+  struct server *server = attempt->server;
+  if (attempt->under_way)
+    failures_end(&server->failures, attempt->address);
+  if (attempt->left_alone)
+    failures_forgive(&server->failures, attempt->address, server->config->failed_auths_per_minute);
   *attempt->at = attempt->next;
   if (attempt->next)
     attempt->next->at = attempt->at;
@@ -143,15 +152,18 @@ static void finish_refused(struct attempt *attempt, mu_conn *conn, enum refusal 
 static void finish_wrong(struct attempt *attempt, mu_conn *conn, enum refusal why)
 {
   struct server *server = attempt->server;
-  if (conn) {
-    int64_t now_ns = mu_mono_ns(), rate = server->config->failed_auths_per_minute;
-    unsigned wait = failures_wait(&server->failures, mu_conn_peer(conn), rate, now_ns);
-    if (wait) {
-      finish_refused(attempt, conn, REFUSED_RATE, wait);
-      return;
-    }
-    failures_note(&server->failures, mu_conn_peer(conn), rate, now_ns);
+  int64_t now_ns = mu_mono_ns(), rate = server->config->failed_auths_per_minute;
+  if (attempt->left_alone) {
+    attempt->left_alone = false; /* rightly counted */
+    finish_refused(attempt, conn, why, 0);
+    return;
   }
+  unsigned wait = failures_wait(&server->failures, attempt->address, rate, now_ns);
+  if (wait) {
+    finish_refused(attempt, conn, REFUSED_RATE, wait);
+    return;
+  }
+  failures_note(&server->failures, attempt->address, rate, now_ns);
   finish_refused(attempt, conn, why, 0);
 }
 
@@ -314,6 +326,15 @@ static void key_judged(void *context, const struct mu_auth_answer *answer)
   }
 }
 
+/* While somebody was asked, it may have expired or been revoked, or the secret may have changed. */
+static bool still_good(const struct attempt *attempt)
+{
+  const struct server *server = attempt->server;
+  struct mu_claims claims = {.size = sizeof claims};
+  return mu_token_check(server->key, mu_text_str(attempt->token), mu_now_ms() / 1000, &claims) == 0 &&
+         !revocations_has(&server->revocations, &claims);
+}
+
 /* The token was good; this is whether its bearer still is. Nobody can tell: it is good until it expires. */
 static void known_judged(void *context, const struct mu_auth_answer *answer)
 {
@@ -323,6 +344,8 @@ static void known_judged(void *context, const struct mu_auth_answer *answer)
   bool own = strcmp(claims->scope, TOKEN_MACHINE) == 0;
   if (!conn) {
     finish_refused(attempt, NULL, REFUSED_UNAVAILABLE, 0);
+  } else if (!still_good(attempt)) {
+    finish_refused(attempt, conn, REFUSED_TOKEN, 0);
   } else if (answer->verdict == MU_AUTH_GRANTED) {
     if ((answer->principal->role == MU_ROLE_MACHINE) != own)
       finish_refused(attempt, conn, REFUSED_TOKEN, 0);
@@ -406,8 +429,10 @@ static int take_token(struct attempt *attempt, mu_conn *conn, struct mu_str toke
 static int take_key(struct attempt *attempt, mu_conn *conn, const struct mu_json_value *value)
 {
   struct server *server = attempt->server;
-  unsigned wait =
-      failures_wait(&server->failures, mu_conn_peer(conn), server->config->failed_auths_per_minute, mu_mono_ns());
+  int64_t now_ns = mu_mono_ns(), rate = server->config->failed_auths_per_minute;
+  unsigned wait = failures_wait(&server->failures, attempt->address, rate, now_ns);
+  if (!wait && failures_busy(&server->failures, attempt->address, rate, now_ns))
+    wait = RETRY_BUSY_S;
   if (wait) {
     finish_refused(attempt, conn, REFUSED_RATE, wait);
     return 0;
@@ -425,9 +450,28 @@ static int take_key(struct attempt *attempt, mu_conn *conn, const struct mu_json
   if (scratch.at)
     mu_secret_wipe(scratch.at, scratch.capacity);
   mu_buf_free(&scratch);
-  if (result < 0)
+  if (result == MU_PENDING) {
+    attempt->under_way = true;
+    failures_begin(&server->failures, attempt->address, now_ns);
+  } else if (result < 0) {
     finish_refused(attempt, conn, REFUSED_UNAVAILABLE, RETRY_UNAVAILABLE_S);
+  }
   return 0;
+}
+
+void auth_left(struct link *link)
+{
+  struct server *server = link->server;
+  if (!link->pending)
+    return;
+  for (struct attempt *attempt = server->attempts; attempt; attempt = attempt->next)
+    if (attempt->conn == link->conn && attempt->under_way) {
+      attempt->under_way = false;
+      failures_end(&server->failures, attempt->address);
+      attempt->left_alone = true; /* counted as that instead */
+      failures_note(&server->failures, attempt->address, server->config->failed_auths_per_minute, mu_mono_ns());
+      return;
+    }
 }
 
 /* ---- how it begins --------------------------------------------------------------------------- */

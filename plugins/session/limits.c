@@ -25,6 +25,7 @@ void bucket_take(struct bucket *bucket, int64_t per_minute, int64_t now_ns)
 struct failure {
   struct failure *next;
   struct bucket bucket;
+  unsigned under_way;
   struct limit_key key;
 };
 
@@ -90,26 +91,70 @@ unsigned failures_wait(const struct failures *failures, const char *address, int
   return (unsigned)((wait + 999999999) / 1000000000);
 }
 
-void failures_note(struct failures *failures, const char *address, int64_t per_minute, int64_t now_ns)
+static struct failure *find(const struct failures *failures, const char *address)
+{
+  struct limit_key key = limit_key(address);
+  return mu_map_get(failures->map, key_str(&key));
+}
+
+static struct failure *make(struct failures *failures, const char *address, int64_t now_ns)
 {
   struct limit_key key = limit_key(address);
   struct failure *failure = mu_map_get(failures->map, key_str(&key));
-  if (!failure) {
-    /* Those that are paid back go first; each call clears more than it adds. */
-    for (int i = 0; i < 2 && failures->first && failures->first->bucket.empty_ns <= now_ns; i++)
-      drop_first(failures);
-    if (failures->first && mu_map_count(failures->map) >= failures->most)
-      drop_first(failures);
-    failure = calloc(1, sizeof *failure);
-    if (!failure)
-      return;
-    failure->key = key;
-    if (mu_map_add(failures->map, key_str(&key), failure) != 0) {
-      free(failure);
-      return;
-    }
-    *failures->last = failure;
-    failures->last = &failure->next;
+  if (failure)
+    return failure;
+  /* Those that are paid back go first; each call clears more than it adds. */
+  for (int i = 0;
+       i < 2 && failures->first && failures->first->bucket.empty_ns <= now_ns && failures->first->under_way == 0; i++)
+    drop_first(failures);
+  if (failures->first && mu_map_count(failures->map) >= failures->most)
+    drop_first(failures);
+  failure = calloc(1, sizeof *failure);
+  if (!failure)
+    return NULL;
+  failure->key = key;
+  if (mu_map_add(failures->map, key_str(&failure->key), failure) != 0) {
+    free(failure);
+    return NULL;
   }
-  bucket_take(&failure->bucket, per_minute, now_ns);
+  *failures->last = failure;
+  failures->last = &failure->next;
+  return failure;
+}
+
+void failures_note(struct failures *failures, const char *address, int64_t per_minute, int64_t now_ns)
+{
+  struct failure *failure = make(failures, address, now_ns);
+  if (failure)
+    bucket_take(&failure->bucket, per_minute, now_ns);
+}
+
+void failures_forgive(struct failures *failures, const char *address, int64_t per_minute)
+{
+  struct failure *failure = find(failures, address);
+  if (failure)
+    failure->bucket.empty_ns -= minute_ns / per_minute;
+}
+
+void failures_begin(struct failures *failures, const char *address, int64_t now_ns)
+{
+  struct failure *failure = make(failures, address, now_ns);
+  if (failure)
+    failure->under_way++;
+}
+
+void failures_end(struct failures *failures, const char *address)
+{
+  struct failure *failure = find(failures, address);
+  if (failure && failure->under_way > 0) /* else it made room for another */
+    failure->under_way--;
+}
+
+bool failures_busy(const struct failures *failures, const char *address, int64_t per_minute, int64_t now_ns)
+{
+  const struct failure *failure = find(failures, address);
+  if (!failure || failure->bucket.empty_ns <= now_ns)
+    return false;
+  int64_t one_ns = minute_ns / per_minute, owed = (failure->bucket.empty_ns - now_ns + one_ns - 1) / one_ns;
+  return owed + failure->under_way >= per_minute;
 }

@@ -33,5 +33,12 @@ void failures_fini(struct failures *failures);
 /* Seconds until this address may try again; 0: now. */
 unsigned failures_wait(const struct failures *failures, const char *address, int64_t per_minute, int64_t now_ns);
 void failures_note(struct failures *failures, const char *address, int64_t per_minute, int64_t now_ns);
+/* Takes one back that was noted. */
+void failures_forgive(struct failures *failures, const char *address, int64_t per_minute);
+/* An attempt of this address that somebody judges for a while: from its beginning to its end, whether or not who made it still waits. */
+void failures_begin(struct failures *failures, const char *address, int64_t now_ns);
+void failures_end(struct failures *failures, const char *address);
+/* Whether so many attempts are under way that, were they all to fail, the address would be over its rate. Where none failed lately: never. */
+bool failures_busy(const struct failures *failures, const char *address, int64_t per_minute, int64_t now_ns);
 
 #endif

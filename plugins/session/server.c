@@ -73,6 +73,7 @@ void server_closed(void *self, mu_conn *conn, unsigned code)
   if (!link)
     return;
   mu_conn_set_data(conn, NULL);
+  auth_left(link);
   agents_leave(link);
   *link->at = link->next;
   if (link->next)

@@ -69,6 +69,43 @@ static void failures_by_address(void)
   failures_fini(&failures);
 }
 
+static void under_way(void)
+{
+  struct failures failures;
+  CU_ASSERT_FATAL(failures_init(&failures, 3) == 0);
+  int64_t now = 50 * S;
+  for (int i = 0; i < 100; i++)
+    failures_begin(&failures, "192.0.2.1", now);
+  CU_ASSERT_FALSE(failures_busy(&failures, "192.0.2.1", 5, now)); /* none has failed */
+  failures_note(&failures, "192.0.2.1", 5, now);
+  CU_ASSERT_TRUE(failures_busy(&failures, "192.0.2.1", 5, now));
+  CU_ASSERT_FALSE(failures_busy(&failures, "192.0.2.2", 5, now));
+  for (int i = 0; i < 97; i++)
+    failures_end(&failures, "192.0.2.1");
+  CU_ASSERT_FALSE(failures_busy(&failures, "192.0.2.1", 5, now)); /* 1 + 3 */
+  failures_begin(&failures, "192.0.2.1", now);
+  CU_ASSERT_TRUE(failures_busy(&failures, "192.0.2.1", 5, now));
+  failures_forgive(&failures, "192.0.2.1", 5);
+  CU_ASSERT_FALSE(failures_busy(&failures, "192.0.2.1", 5, now));
+  /* Who is paid back is kept while something is under way; who made room for others ends in silence. */
+  failures_note(&failures, "192.0.2.1", 5, now);
+  now += 3600 * S;
+  failures_begin(&failures, "192.0.2.2", now);
+  failures_note(&failures, "192.0.2.1", 5, now);
+  CU_ASSERT_TRUE(failures_busy(&failures, "192.0.2.1", 5, now));
+  for (int i = 3; i < 10; i++) {
+    char address[32];
+    snprintf(address, sizeof address, "192.0.2.%d", i);
+    failures_begin(&failures, address, now);
+    CU_ASSERT(mu_map_count(failures.map) <= 3);
+  }
+  for (int i = 0; i < 5; i++)
+    failures_end(&failures, "192.0.2.1");
+  failures_forgive(&failures, "192.0.2.1", 5);
+  CU_ASSERT_FALSE(failures_busy(&failures, "192.0.2.1", 5, now));
+  failures_fini(&failures);
+}
+
 static void the_table_is_bounded(void)
 {
   struct failures failures;
@@ -95,6 +132,7 @@ static const struct unit_test tests[] = {
     {"any rate", any_rate},
     {"addresses as they count", keys},
     {"failures by address", failures_by_address},
+    {"attempts under way", under_way},
     {"the table is bounded", the_table_is_bounded},
 };
 UNIT_MAIN("session: limits", tests)

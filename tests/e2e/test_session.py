@@ -7,7 +7,7 @@ import pytest
 
 import sessions
 from conftest import eventually, free_port
-from hostile import BINARY, TEXT, frame
+from hostile import BINARY, PING, TEXT, frame
 from sessions import BOB_KEY, DIRS, JWT_SECRET, KEY, ORACLE, SECOND_KEY, Client, admin, agent, claims_of, counters, jwt, machines, \
     sample, static, steer
 
@@ -199,6 +199,22 @@ def test_revoking_one_key_leaves_the_other(oracle):
         assert c.ask("auth", sessionToken=two.welcome["sessionToken"])["type"] == "auth_success"
     with Client(oracle) as c:
         assert c.ask("auth", sessionToken=one.welcome["sessionToken"])["code"] == "token_invalid"
+
+
+@pytest.mark.parametrize("how", ["revoked", "secret"])
+def test_a_token_that_ends_while_its_bearer_is_judged(oracle, how):
+    with agent(oracle, "user:u:one", machineId="m") as a:
+        token = a.welcome["sessionToken"]
+    steer(oracle, "oracle", mode="slow")
+    with Client(oracle) as c:
+        c.say("auth", sessionToken=token)
+        assert c.settle() == []
+        if how == "revoked":
+            steer(oracle, "oracle", revoke="u", credential="one")
+        else:
+            oracle.reload(oracle.text(sessions.plugins(ORACLE, secret="another-secret-0123456789-0123456789")))
+        assert c.hear()["code"] == "token_invalid"
+        assert c.ask("auth", apiKey="user:u:two", machineId="m")["type"] == "auth_success"
 
 
 def test_a_key_that_the_configuration_takes_back(start):
@@ -621,6 +637,72 @@ def test_forged_tokens_count(start):
             assert c.ask("auth" if n % 2 else "admin_connect", **{"sessionToken" if n % 2 else "token": f"forged.token.{n}"})["code"] == "token_invalid"
         said = c.ask("auth", apiKey=KEY)
         assert said["code"] == "rate_limited" and c.close_code() == 1013
+
+
+def hang_up(s, key):
+    """Brings a key and goes before the answer."""
+    with Client(s) as c:
+        c.say("auth", apiKey=key)
+        c.send(frame(PING, b"read?"))
+        assert c.read(10)  # the pong, or on a slow machine the answer, after all
+
+
+def test_who_hangs_up_before_the_answer_failed_all_the_same(start):
+    s = start(ORACLE, session="failed_auths_per_minute = 5;")
+    steer(s, "oracle", mode="slow")
+    for n in range(5):
+        hang_up(s, f"wrong-key-number-{n}")
+    time.sleep(1)  # they are judged
+    with Client(s) as c:
+        assert c.ask("auth", apiKey="user:u:one")["code"] == "rate_limited"
+    assert agent(s, "user:u:one", source="127.0.0.9").welcome["userId"] == "u"
+
+
+def test_who_hangs_up_cannot_fill_a_backend_that_is_slow(start):
+    s = start(ORACLE, session="failed_auths_per_minute = 5;")
+    steer(s, "oracle", mode="never")
+    for n in range(5):
+        hang_up(s, f"some-key-number-{n}")
+    with Client(s) as c:
+        said = c.ask("auth", apiKey="some-key-number-6")
+        assert (said["code"], said["retryable"]) == ("rate_limited", True) and said["retryAfter"] >= 1 and c.close_code() == 1013
+
+
+def test_who_hangs_up_with_a_good_key_did_not_fail(start):
+    s = start(ORACLE, session="failed_auths_per_minute = 5;")
+    steer(s, "oracle", mode="slow")
+    for n in range(4):
+        hang_up(s, "user:u:one")
+    time.sleep(1)
+    steer(s, "oracle", mode="up")
+    for n in range(5):
+        with Client(s) as c:
+            assert c.ask("auth", apiKey=f"wrong-key-number-{n}")["code"] == "invalid_api_key"
+    with Client(s) as c:
+        assert c.ask("auth", apiKey="user:u:one")["code"] == "rate_limited"
+
+
+def test_keys_at_once_are_no_way_around_the_limit(start):
+    s = start(ORACLE, session="failed_auths_per_minute = 5;")
+    with Client(s) as c:
+        assert c.ask("auth", apiKey="wrong-key-number-0")["code"] == "invalid_api_key"
+    steer(s, "oracle", mode="slow")
+    clients = [Client(s) for _ in range(20)]
+    for n, c in enumerate(clients):
+        c.say("auth", apiKey=f"other-key-number-{n}" if n < 19 else "user:u:one")  # the guess that would have been right
+        if n < 4:
+            assert c.settle() == []
+    said = [c.hear() for c in clients]
+    assert [c["code"] if c["type"] == "auth_failed" else c for c in said] == ["invalid_api_key"] * 4 + ["rate_limited"] * 16
+    for c in clients:
+        c.s.close()
+    # Nobody failed at this address: as many as there are may come together.
+    clients = [Client(s, source="127.0.0.9") for _ in range(20)]
+    for n, c in enumerate(clients):
+        c.say("auth", apiKey=f"user:u:key-{n}", machineId=f"m{n}")
+    assert [c.hear()["type"] for c in clients] == ["auth_success"] * 20
+    for c in clients:
+        c.s.close()
 
 
 def test_messages_have_a_rate(start):

@@ -433,6 +433,29 @@ def test_tokens_after_a_restart_are_held_against_the_user(start, supabase, datab
     assert sorted(r.query for r in project.requests) == sorted(f"select=id&id=eq.{user}&limit=2" for user in (ann, bob))
 
 
+@pytest.mark.slow
+def test_a_slow_answer_brings_no_key_back(start, supabase, database, ann, bob):
+    """A token's bearer is asked for by id; before the answer comes, the key that the token was made for is another's."""
+    project = supabase()
+    s = start(project)
+    with agent(s, ANN, machineId="m") as a:
+        token = a.welcome["sessionToken"]
+    s.stop()
+    s = start(project, port=s.port, recheck=1, cache_unknown=0)
+    project.forget()
+    project.behave("slow", seconds=7)
+    with Client(s) as c:
+        c.say("auth", sessionToken=token)
+        eventually(lambda: project.count("/rest/v1/users") == 1)
+        project.behave(None)
+        other = agent(s, ANN, machineId="n")  # now the key is known here
+        database.sql("update users set apikey = null where id = %s", ann)
+        database.sql("update users set apikey = %s where id = %s", ANN, bob)
+        closed(other, 6)
+        assert c.hear(10)["code"] == "token_invalid"
+    assert agent(s, ANN).welcome["userId"] == bob
+
+
 def test_tokens_after_a_restart_while_the_project_is_down(start, supabase, database, ann, bob):
     project = supabase()
     s = start(project)
