@@ -499,7 +499,7 @@ void deletions_failed(struct deletions *deletions, uint64_t number)
 bool deletions_doubtful(const struct deletions *deletions)
 {
   for (struct entry *entry = deletions->first; entry; entry = entry->next)
-    if (entry->state == SEEN && entry->misses > 0)
+    if (entry->state == SEEN && (entry->misses > 0 || deletions->alarmed))
       return true;
   return false;
 }

@@ -76,7 +76,7 @@ int deletions_answer(struct deletions *deletions, uint64_t number, const struct 
 void deletions_failed(struct deletions *deletions, uint64_t number);
 bool deletions_running(const struct deletions *deletions);
 
-/* Some row was missed, and another answer has to confirm it. */
+/* Some row was missed, and another answer has to confirm it; after an alarm: to show that the rows are back. */
 bool deletions_doubtful(const struct deletions *deletions);
 /* Machines whose rows were seen, and all that are asked for. */
 size_t deletions_seen(const struct deletions *deletions);

@@ -144,11 +144,13 @@ static void all_vanish_is_an_alarm(void)
   CU_ASSERT_EQUAL(world.alarms, 20);
   CU_ASSERT_EQUAL(world.alarms_again, 19);
   CU_ASSERT_EQUAL(world.vanished, 2);
+  CU_ASSERT_TRUE(deletions_doubtful(world.deletions)); /* nobody may stop asking now */
   /* The grants are back, and one row is truly gone: counted anew. */
   poll(&world, "v/" B);
   CU_ASSERT_EQUAL(world.removals, 0);
   poll(&world, "v/" B);
   CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " ");
+  CU_ASSERT_FALSE(deletions_doubtful(world.deletions));
   /* A second alarm is a new one. */
   deletions_know(world.deletions, "v", C);
   poll(&world, "v/" B " v/" C);

@@ -194,7 +194,8 @@ static void on_regular(void *context)
   unsigned seconds = (unsigned)poll->source.config->poll_every;
   if (seconds > 0)
     mu_timer_start(poll->regular, source_delay_ms(&seconds, 1, 0), 0);
-  if (!deletions_running(poll->deletions)) /* a slow one is not overtaken */
+  if (seconds == 0 ||
+      !deletions_running(poll->deletions)) /* a slow one is not overtaken, unless no other one follows */
     poll->all_wanted = true;
   pump(poll);
 }
@@ -252,7 +253,7 @@ static void poll_free(struct source *source)
 {
   struct poll *poll = (struct poll *)source;
   while (poll->questions)
-    forget(poll->questions);
+    forget(poll->questions); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
   free(poll);
 }
 
