@@ -45,13 +45,15 @@ static int decode(const char *text, size_t len, char *out)
 /* The claim `role` of a JWT is "anon". Nothing is verified: this looks at our own configuration. */
 static bool is_anonymous(const char *payload, size_t len)
 {
-  MU_AUTO_FREE char *text = malloc(len + 1);
+  char *text = malloc(len + 1);
   int size = text ? decode(payload, len, text) : -1;
   MU_AUTO_JSON struct json_object *claims = NULL;
   struct json_object *role;
-  return size > 0 && mu_json_parse(text, (size_t)size, &claims, NULL) == 0 &&
-         json_object_is_type(claims, json_type_object) && json_object_object_get_ex(claims, "role", &role) &&
-         json_object_is_type(role, json_type_string) && strcmp(json_object_get_string(role), "anon") == 0;
+  bool anonymous = size > 0 && mu_json_parse(text, (size_t)size, &claims, NULL) == 0 &&
+                   json_object_is_type(claims, json_type_object) && json_object_object_get_ex(claims, "role", &role) &&
+                   json_object_is_type(role, json_type_string) && strcmp(json_object_get_string(role), "anon") == 0;
+  free(text);
+  return anonymous;
 }
 
 enum service_key service_key_kind(const char *key)

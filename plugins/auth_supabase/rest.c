@@ -103,7 +103,7 @@ void rest_stop(struct rest *rest)
   mu_fetcher_free(rest->fetcher);
   rest->fetcher = NULL;
   while (rest->questions)
-    question_end(rest->questions);
+    question_end(rest->questions); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
 }
 
 void rest_free(struct rest *rest)
@@ -111,7 +111,7 @@ void rest_free(struct rest *rest)
   if (!rest)
     return;
   while (rest->questions)
-    question_end(rest->questions);
+    question_end(rest->questions); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
   free(rest->prefix);
   free(rest);
 }
@@ -153,7 +153,7 @@ static void error_code(const struct mu_fetch_answer *answer, char out[16])
   const char *text = json_object_get_string(code);
   size_t length = strlen(text);
   if (length < 16 && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == length)
-    strcpy(out, text);
+    memcpy(out, text, length + 1);
 }
 
 static const char *advice(int status)

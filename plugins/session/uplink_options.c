@@ -98,7 +98,7 @@ const char *uplink_server(const char *url, struct uplink_server *server)
   for (size_t i = 0; i < host_len; i++)
     server->host[i] = (char)tolower((unsigned char)at[i]);
   const char *rest = at + host_len + literal;
-  strcpy(server->port, server->tls ? "443" : "80");
+  snprintf(server->port, sizeof server->port, "%s", server->tls ? "443" : "80");
   if (*rest == ':') {
     const char *problem = take_port(rest + 1, strcspn(rest + 1, "/?"), server->port);
     if (problem)
