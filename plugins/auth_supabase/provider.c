@@ -104,7 +104,8 @@ static void happened(struct provider *provider, struct holder *holder, enum hold
   case HOLDER_NOTHING:
     break;
   case HOLDER_REVOKED:
-    revoke(provider, holder);
+    if (holder) /* news of nobody in particular revokes none */
+      revoke(provider, holder);
     break;
   case HOLDER_ALARM:
     mu_count(provider->alarms, 1);
@@ -503,7 +504,7 @@ void provider_free(struct provider *provider)
   if (!provider)
     return;
   while (provider->attempts)
-    attempt_free(provider->attempts);
+    attempt_free(provider->attempts); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
   lookups_free(provider->lookups);
   holders_free(provider->holders);
   cache_free(provider->absent);

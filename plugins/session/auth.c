@@ -344,15 +344,13 @@ static void known_judged(void *context, const struct mu_auth_answer *answer)
   bool own = strcmp(claims->scope, TOKEN_MACHINE) == 0;
   if (!conn) {
     finish_refused(attempt, NULL, REFUSED_UNAVAILABLE, 0);
-  } else if (!still_good(attempt)) {
+  } else if (!still_good(attempt) || (answer->verdict != MU_AUTH_GRANTED && answer->verdict != MU_AUTH_UNAVAILABLE)) {
     finish_refused(attempt, conn, REFUSED_TOKEN, 0);
   } else if (answer->verdict == MU_AUTH_GRANTED) {
     if ((answer->principal->role == MU_ROLE_MACHINE) != own)
       finish_refused(attempt, conn, REFUSED_TOKEN, 0);
     else
       granted(attempt, conn, answer->principal);
-  } else if (answer->verdict != MU_AUTH_UNAVAILABLE) {
-    finish_refused(attempt, conn, REFUSED_TOKEN, 0);
   } else if (own) { /* the token does not say whose machine it is */
     finish_refused(attempt, conn, REFUSED_UNAVAILABLE,
                    answer->retry_after_s ? answer->retry_after_s : RETRY_UNAVAILABLE_S);
