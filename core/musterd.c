@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <muster/accounts.h>
+#include <muster/bus.h>
 #include <muster/log.h>
+#include <muster/loop.h>
 #include "net/net.h"
 #include "program/program.h"
 
@@ -83,6 +86,52 @@ static void applied(struct mui_app *app, bool first)
   }
 }
 
+/* ---- --add-admin ----------------------------------------------------------------------------- */
+
+/* Seconds for the database to answer. */
+#define ADMIN_PATIENCE_S 20
+
+static void admin_late(void *context)
+{
+  struct mui_app *app = context;
+  fprintf(stderr, "musterd: --add-admin: the database does not answer within %d s; nothing is known to have changed\n",
+          ADMIN_PATIENCE_S);
+  mui_program_end(app, MUI_STATUS_RUNTIME);
+}
+
+static void admin_made(void *context, int error, const char *password, const char *reason)
+{
+  struct mui_app *app = context;
+  /* Nothing else may be on standard output: it may go into a file or another program. */
+  bool told = error == 0 && printf("%s\n", password) > 0 && fflush(stdout) == 0;
+  if (error != 0)
+    fprintf(stderr, "musterd: --add-admin: %s\n", reason && *reason ? reason : mu_strerror(error));
+  else if (!told)
+    fprintf(stderr, "musterd: --add-admin: the new password cannot be written to standard output; run it again\n");
+  mui_program_end(app, told ? MUI_STATUS_OK : MUI_STATUS_RUNTIME);
+}
+
+static void admin_run(struct mui_app *app)
+{
+  mu_instance *core = app->runtime.core;
+  struct mu_service service;
+  const struct mu_accounts *accounts = NULL;
+  mu_timer *patience = mu_timer_new(core, admin_late, app);
+  int result = patience ? mu_service_get(core, MU_SERVICE_ACCOUNTS, &service) : MU_ENOMEM;
+  if (result == 0) {
+    accounts = service.api;
+    result = accounts->admin(service.self, core, app->argument, admin_made, app);
+  }
+  if (result < 0) {
+    fprintf(stderr, "musterd: --add-admin: %s\n",
+            accounts || result != MU_ENOENT ? mu_strerror(result)
+                                            : "the plugin that provides accounts/1 does not run; see above");
+    mui_program_end(app, MUI_STATUS_RUNTIME);
+  } else {
+    mu_timer_start(patience, ADMIN_PATIENCE_S * 1000, 0);
+  }
+}
+
 int main(int argc, char **argv)
 {
   /* Tables of other parts are known by address only at run time. */
@@ -108,6 +157,13 @@ int main(int argc, char **argv)
   static const char *const appending[] = {"listen", "plugins", "plugin_dirs", NULL};
   static const char *const foreign[] = {"collectors", "uplinks", "adaptive", "root", "key_dir", NULL};
   static const struct mui_entries entries[] = {{MU_SERVER, "plugins", offsetof(struct config, plugins)}};
+  static const struct mui_flag flags[] = {{.name = "add-admin",
+                                           .argument = "NAME",
+                                           .help = "make this administrator, or give it another password; prints a "
+                                                   "one-time password",
+                                           .kinds = 1u << MU_SERVER,
+                                           .run = admin_run,
+                                           .only = MU_SERVICE_ACCOUNTS}};
   const struct mui_program program = {
       .name = "musterd",
       .summary = "watches machines over WebSocket; what it does comes from plugins",
@@ -119,6 +175,8 @@ int main(int argc, char **argv)
       .foreign = foreign,
       .entries = entries,
       .entries_count = MU_COUNT(entries),
+      .flags = flags,
+      .flags_count = MU_COUNT(flags),
       .serves = true,
       .judge = judge,
       .prepare = prepare,

@@ -26,6 +26,7 @@ struct mui_plan {
   size_t count;
   const char *const *dirs; /* plugin_dirs, ended by NULL */
   const mui_setting *use;  /* for all: group service → instance; NULL: absent */
+  const char *only;        /* a service: only its providers run, and what those need; NULL: all */
 };
 
 /* A running instance. */

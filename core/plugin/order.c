@@ -240,3 +240,34 @@ void mui_order(struct mui_host *host, struct mui_set *set, const struct mui_plan
   }
   sort(set, problems);
 }
+
+/* ---- less than all --------------------------------------------------------------------------- */
+
+static bool serves(const struct mui_unit *unit, const struct mui_set *set, const char *service)
+{
+  if (mui_lists(unit->loaded.component->provides, service))
+    return true;
+  for (size_t i = 0; i < set->count; i++) /* later ones that stay need it */
+    for (const char *const *need = set->at[i]->loaded.component->needs; set->at[i]->mark && need && *need; need++)
+      if (mui_lists(unit->loaded.component->provides, *need))
+        return true;
+  return false;
+}
+
+void mui_order_only(struct mui_set *set, const char *service, struct mui_problems *problems)
+{
+  /* Whatever needs something stands behind it, so one pass from the end is enough. */
+  for (size_t i = 0; i < set->count; i++)
+    set->at[i]->mark = 0;
+  for (size_t i = set->count; i-- > 0;)
+    set->at[i]->mark = serves(set->at[i], set, service);
+  size_t kept = 0;
+  for (size_t i = 0; i < set->count; i++)
+    if (set->at[i]->mark)
+      set->at[kept++] = set->at[i];
+    else
+      mui_unit_free(set->at[i]);
+  set->count = kept;
+  if (kept == 0)
+    mui_problem(problems, false, NULL, 0, "no configured plugin provides %s", service);
+}

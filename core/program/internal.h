@@ -60,7 +60,8 @@ struct mui_run {
   pthread_t guard;
   bool guarded;
 };
-int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag, unsigned switches);
+int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag, const char *argument,
+            unsigned switches);
 /* Posted by the guard. */
 void mui_run_reload(void *run);
 void mui_run_end(void *run);

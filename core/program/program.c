@@ -20,6 +20,7 @@ struct command {
   bool describe;
   const char *plugin; /* to describe */
   const struct mui_flag *flag;
+  const char *argument; /* the flag's */
   unsigned switches;
 };
 
@@ -30,8 +31,12 @@ static void help(const struct mui_program *program)
          "      --check-config    judge the configuration, tell all problems, change nothing\n"
          "      --describe [NAME] the program's options and all plugins, or one plugin and its options\n",
          program->name, program->summary, program->file, program->file);
-  for (size_t i = 0; i < program->flags_count; i++)
-    printf("      --%-15s %s\n", program->flags[i].name, program->flags[i].help);
+  for (size_t i = 0; i < program->flags_count; i++) {
+    const struct mui_flag *flag = &program->flags[i];
+    char text[40];
+    snprintf(text, sizeof(text), "%s%s%s", flag->name, flag->argument ? " " : "", flag->argument ? flag->argument : "");
+    printf("      --%-15s %s\n", text, flag->help);
+  }
   printf("      --version\n      --help\n\n"
          "Signals: SIGTERM and SIGINT stop within 2 s, SIGHUP reloads.\n"
          "Exit status: 0 in order, 1 failure while running, 2 wrong usage, 78 wrong configuration%s.\n",
@@ -167,9 +172,10 @@ static int take(struct command *command, int option, int argc, char **argv)
   default:
     if (option >= OPT_FLAG && (size_t)(option - OPT_FLAG) < program->flags_count) {
       const struct mui_flag *flag = &program->flags[option - OPT_FLAG];
-      if (flag->run)
+      if (flag->run) {
         command->flag = flag;
-      else
+        command->argument = optarg;
+      } else
         command->switches |= 1u << (option - OPT_FLAG);
       return -1;
     }
@@ -185,7 +191,8 @@ int mui_program_main(const struct mui_program *program, int argc, char **argv)
       {"probe-plugin", required_argument, NULL, OPT_PROBE},
   };
   for (size_t i = 0; i < program->flags_count && i < FLAGS_MAX; i++)
-    options[5 + i] = (struct option){program->flags[i].name, no_argument, NULL, OPT_FLAG + (int)i};
+    options[5 + i] = (struct option){
+        program->flags[i].name, program->flags[i].argument ? required_argument : no_argument, NULL, OPT_FLAG + (int)i};
   struct command command = {.program = program};
   int option;
   while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
@@ -209,5 +216,6 @@ int mui_program_main(const struct mui_program *program, int argc, char **argv)
             program->file, command.path);
     return MUI_STATUS_CONFIG;
   }
-  return command.check ? check_config(&command) : mui_run(program, command.path, command.flag, command.switches);
+  return command.check ? check_config(&command)
+                       : mui_run(program, command.path, command.flag, command.argument, command.switches);
 }

@@ -95,6 +95,7 @@ struct mui_app {
   struct mui_runtime runtime;
   const void *config;          /* the program's struct as it is in force; replaced by a reload */
   const struct mui_plan *plan; /* likewise: its folders and entries */
+  const char *argument;        /* of the flag that runs; NULL: it has none */
   unsigned switches;           /* bit n: the program's n-th flag was given, and has no run() */
   void *state;                 /* the program's own */
 };
@@ -102,10 +103,13 @@ struct mui_app {
 /* A command line option: one that runs something else than the service (--once, --list), or a switch. */
 struct mui_flag {
   const char *name;
+  const char *argument; /* what --help calls it: "NAME"; NULL: the flag takes none */
   const char *help;
   unsigned kinds; /* bits 1 << kind: started for it */
   /* Instead of the program's `applied`. Ends the program by mui_program_end(), now or later. NULL: a switch, see mui_app. */
   void (*run)(struct mui_app *app);
+  /* A service: only what provides it is started, and what that needs; `prepare` is not called. NULL: everything. */
+  const char *only;
 };
 
 /* One program. All callbacks on the loop thread; those that are not needed are NULL. */

@@ -213,7 +213,7 @@ static int start(struct mui_run *run, struct mui_problems *problems)
   app->plan = &run->setup->plan;
   if (result == 0 && program->begin)
     result = program->begin(app);
-  if (result == 0 && program->prepare)
+  if (result == 0 && program->prepare && !(run->flag && run->flag->only))
     result = program->prepare(app, run->setup->config);
   if (result == 0)
     result = mui_host_apply(app->runtime.host, &run->setup->plan, problems, NULL, NULL);
@@ -255,15 +255,23 @@ static unsigned dismantle(struct mui_run *run)
   return stuck;
 }
 
-int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag, unsigned switches)
+int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag, const char *argument,
+            unsigned switches)
 {
   struct mui_problems problems = {0};
   unsigned kinds = flag ? flag->kinds : program->kinds;
   struct mui_run *run = calloc(1, sizeof(*run));
   if (!run)
     return MUI_STATUS_RUNTIME;
-  *run = (struct mui_run){.app.program = program, .app.switches = switches, .path = path, .flag = flag, .kinds = kinds};
+  *run = (struct mui_run){.app.program = program,
+                          .app.argument = argument,
+                          .app.switches = switches,
+                          .path = path,
+                          .flag = flag,
+                          .kinds = kinds};
   run->setup = mui_setup_load(program, path, kinds, &problems);
+  if (run->setup && flag)
+    run->setup->plan.only = flag->only;
   int status = MUI_STATUS_CONFIG;
   if (run->setup && problems.errors == 0) {
     mui_log_level((enum mu_level)mui_setup_common(run->setup)->log.level);
