@@ -9,7 +9,7 @@
 enum {
   MUI_RX_BUFFER = 2048,   /* bytes of a message that the library hands over at once */
   MUI_TX_PACKET = 65536,  /* bytes of a write */
-  MUI_UNSENT_MAX = 65536, /* bytes in the kernel that the network has not taken, beyond which nothing more is written */
+  MUI_UNSENT_MAX = 32768, /* bytes in the kernel that the network has not taken, beyond which nothing more is written */
   MUI_WHEEL_SLOTS = 64,   /* seconds */
 };
 

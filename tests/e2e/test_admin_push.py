@@ -421,11 +421,11 @@ def test_admins_that_never_read_cost_little_and_slow_nobody(server):
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     print("{admins} admins that never read, each of {machines_each} machines of its own: {kb_per_admin} KB of the server's memory each, "
-          "{kernel_kb_per_admin} KB of the kernel's (both ends), {behind:.0f} of {rounds} updates replaced by newer ones; a bystander's update takes "
+          "{kernel_kb_per_admin} KB of the kernel's, {behind:.0f} of {rounds} updates replaced by newer ones; a bystander's update takes "
           "p50 {p50_ms} p99 {p99_ms} worst {worst_ms} ms ({probes} probes), while all read p50 {p50_ms_while_all_read} p99 {p99_ms_while_all_read} ms"
           .format(rounds=60 * figures["machines_each"], **figures))
     # Of 480 updates each: what waits does so in the queue, where newer replaces older, and not in the kernel.
     assert figures["admins"] == 100 and figures["behind"] > 100, figures
     assert figures["worst_ms"] < 1000, figures
     if not SANITIZED:
-        assert figures["kb_per_admin"] < 64, figures
+        assert figures["kb_per_admin"] + figures["kernel_kb_per_admin"] < 64, figures

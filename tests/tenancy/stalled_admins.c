@@ -41,17 +41,22 @@ static double rss_kb(void)
   return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1024;
 }
 
-/* What TCP holds in the kernel, of all programs: only a hint. */
+/* What the kernel holds for the server: bytes that were written to its sockets and that nobody has taken. */
 static double kernel_kb(void)
 {
-  FILE *file = fopen("/proc/net/sockstat", "r");
+  FILE *file = fopen("/proc/net/tcp", "r");
   char line[256];
-  unsigned long pages = 0;
-  while (file && fgets(line, sizeof line, file))
-    sscanf(line, "TCP: inuse %*u orphan %*u tw %*u alloc %*u mem %lu", &pages);
-  if (file)
-    fclose(file);
-  return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1024;
+  unsigned long sum = 0;
+  if (!file)
+    fail("cannot read /proc/net/tcp");
+  while (fgets(line, sizeof line, file)) {
+    unsigned port, state;
+    unsigned long waiting;
+    if (sscanf(line, " %*u: %*x:%x %*x:%*x %x %lx:", &port, &state, &waiting) == 3 && port == wires.port && state == 1)
+      sum += waiting;
+  }
+  fclose(file);
+  return (double)sum / 1024;
 }
 
 static int64_t mono_ns(void)
