@@ -102,16 +102,22 @@ static bool uuid(struct mu_str id)
   return true;
 }
 
-/* As the database writes it, so that equal text is an equal id; 18 digits are within bigint. */
-static bool integer(struct mu_str id)
+/*
+ * As the database writes it, so that equal text is an equal id. One that is out of the type's range is an error for all that are asked for
+ * with it: then any agent could end the polls for everybody. 18 digits are within bigint.
+ */
+static bool integer(struct mu_str id, int64_t most)
 {
   size_t from = id.len > 0 && id.at[0] == '-';
   if (id.len == from || id.len - from > 18 || (id.at[from] == '0' && (id.len > 1)))
     return false;
-  for (size_t i = from; i < id.len; i++)
+  int64_t value = 0;
+  for (size_t i = from; i < id.len; i++) {
     if (id.at[i] < '0' || id.at[i] > '9')
       return false;
-  return true;
+    value = value * 10 + (id.at[i] - '0');
+  }
+  return value <= most + (int64_t)from;
 }
 
 /* The characters of machine ids on the wire: none of them needs more than quotes within in.(…). */
@@ -130,7 +136,17 @@ static bool word(struct mu_str id)
 
 bool deletions_id_valid(enum deletions_id type, struct mu_str id)
 {
-  return type == DELETIONS_UUID ? uuid(id) : type == DELETIONS_INTEGER ? integer(id) : word(id);
+  switch (type) {
+  case DELETIONS_UUID:
+    return uuid(id);
+  case DELETIONS_INTEGER:
+    return integer(id, INT32_MAX);
+  case DELETIONS_BIGINT:
+    return integer(id, INT64_C(999999999999999999));
+  case DELETIONS_TEXT:
+    break;
+  }
+  return word(id);
 }
 
 /* The database writes a uuid in lower case, whatever it was given. */

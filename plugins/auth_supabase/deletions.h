@@ -11,7 +11,7 @@
 
 #include <muster/base.h>
 
-enum deletions_id { DELETIONS_UUID, DELETIONS_INTEGER, DELETIONS_TEXT };
+enum deletions_id { DELETIONS_UUID, DELETIONS_INTEGER, DELETIONS_TEXT, DELETIONS_BIGINT };
 enum {
   DELETIONS_ID_MAX = 128,
   DELETIONS_BATCH = 50,          /* ids in one question: its URL stays short */

@@ -374,36 +374,43 @@ static void ids_by_type(void)
 {
   static const struct {
     const char *id;
-    int uuid, integer, text;
+    int uuid, integer, text, bigint;
   } cases[] = {
-      {A, 1, 0, 1},
-      {"AAAAAAAA-0000-4000-8000-00000000000F", 1, 0, 1},
-      {"aaaaaaaa00004000800000000000000f", 0, 0, 1},
-      {"{aaaaaaaa-0000-4000-8000-000000000001}", 0, 0, 0},
-      {"aaaaaaaa-0000-4000-8000-00000000000g", 0, 0, 1},
-      {"aaaaaaaa-0000-4000-8000-0000000000011", 0, 0, 1},
-      {"0", 0, 1, 1},
-      {"42", 0, 1, 1},
-      {"-42", 0, 1, 1},
-      {"-", 0, 0, 1},
-      {"-0", 0, 0, 1},
-      {"042", 0, 0, 1},
-      {"123456789012345678", 0, 1, 1},
-      {"1234567890123456789", 0, 0, 1},
-      {"4 2", 0, 0, 0},
-      {"web-1.example:80", 0, 0, 1},
-      {"a,b", 0, 0, 0},
-      {"a\"b", 0, 0, 0},
-      {"a)b", 0, 0, 0},
-      {"a\\b", 0, 0, 0},
-      {"\xc3\xa4", 0, 0, 0},
-      {"", 0, 0, 0},
+      {A, 1, 0, 1, 0},
+      {"AAAAAAAA-0000-4000-8000-00000000000F", 1, 0, 1, 0},
+      {"aaaaaaaa00004000800000000000000f", 0, 0, 1, 0},
+      {"{aaaaaaaa-0000-4000-8000-000000000001}", 0, 0, 0, 0},
+      {"aaaaaaaa-0000-4000-8000-00000000000g", 0, 0, 1, 0},
+      {"aaaaaaaa-0000-4000-8000-0000000000011", 0, 0, 1, 0},
+      {"0", 0, 1, 1, 1},
+      {"42", 0, 1, 1, 1},
+      {"-42", 0, 1, 1, 1},
+      {"-", 0, 0, 1, 0},
+      {"-0", 0, 0, 1, 0},
+      {"042", 0, 0, 1, 0},
+      {"123456789012345678", 0, 0, 1, 1},
+      {"1234567890123456789", 0, 0, 1, 0},
+      {"2147483647", 0, 1, 1, 1},
+      {"2147483648", 0, 0, 1, 1},
+      {"-2147483648", 0, 1, 1, 1},
+      {"-2147483649", 0, 0, 1, 1},
+      {"999999999999999999", 0, 0, 1, 1},
+      {"-999999999999999999", 0, 0, 1, 1},
+      {"4 2", 0, 0, 0, 0},
+      {"web-1.example:80", 0, 0, 1, 0},
+      {"a,b", 0, 0, 0, 0},
+      {"a\"b", 0, 0, 0, 0},
+      {"a)b", 0, 0, 0, 0},
+      {"a\\b", 0, 0, 0, 0},
+      {"\xc3\xa4", 0, 0, 0, 0},
+      {"", 0, 0, 0, 0},
   };
   for (size_t i = 0; i < MU_COUNT(cases); i++) {
     struct mu_str id = mu_str(cases[i].id);
     CU_ASSERT_EQUAL(deletions_id_valid(DELETIONS_UUID, id), cases[i].uuid);
     CU_ASSERT_EQUAL(deletions_id_valid(DELETIONS_INTEGER, id), cases[i].integer);
     CU_ASSERT_EQUAL(deletions_id_valid(DELETIONS_TEXT, id), cases[i].text);
+    CU_ASSERT_EQUAL(deletions_id_valid(DELETIONS_BIGINT, id), cases[i].bigint);
   }
   char longest[DELETIONS_ID_MAX + 2];
   memset(longest, 'x', sizeof longest);

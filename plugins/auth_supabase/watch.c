@@ -23,7 +23,7 @@ struct watch {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static const char *const id_types[] = {"uuid", "integer", "text", NULL};
+static const char *const id_types[] = {"uuid", "integer", "text", "bigint", NULL};
 
 #define AT(member) offsetof(struct watch_config, member)
 const struct mu_option watch_options[WATCH_OPTION_COUNT] = {
@@ -60,7 +60,9 @@ const struct mu_option watch_options[WATCH_OPTION_COUNT] = {
      .offset = AT(id_type),
      .preset = "\"uuid\"",
      .names = id_types,
-     .help = "type of the ids; machines whose id is of another shape have no row and are never asked for"},
+     .help =
+         "the column's type: agents may call themselves anything, and machines whose id is none of this type have no "
+         "row and are never asked for"},
     {.key = "poll_every",
      .type = MU_OPT_INT,
      .offset = AT(poll_every),
