@@ -117,10 +117,12 @@ struct relay {
   struct writing *writing;   /* pending.c */
   struct commands *commands; /* commands.c */
   struct channels *channels; /* channel.c */
+  struct task *tasks;        /* what waits for an answer; tasks.c */
   struct rest *rest;         /**< rest.c's own */
   struct alerting *alerting; /**< alerts.c's own */
 
-  mu_timer *poll, *flush, *prune;
+  mu_timer *poll, *prune;
+  uint64_t epoch; /* changes so far: what was read before one is read again */
   bool stopping;
 };
 
@@ -135,8 +137,13 @@ bool relay_device_online(const struct relay *relay, const char *device_uuid);
 
 /* ---- changes, told after their commit --------------------------------------------------------- */
 
-/** The endpoint's row, its access row or its owner's row changed: read again, applied to open connections within milliseconds. */
-void endpoint_refresh(struct relay *relay, const char *endpoint_uuid);
+/** `error` 0, or why the database did not do it (struct mu_result). */
+typedef void (*relay_done)(void *context, int error);
+/**
+ * The endpoint's row, its access row or its owner's row changed: read again and applied to open connections. `done` (may be NULL) is called when that
+ * is so, possibly before this returns; not when the instance stops first. A PUT answers after it, so that the next message goes by the new rule.
+ */
+void endpoint_refresh(struct relay *relay, const char *endpoint_uuid, relay_done done, void *context);
 /** The endpoint was deleted: closes its connections now. */
 void endpoint_gone(struct relay *relay, const char *endpoint_uuid);
 /** Something of the user changed: as endpoint_refresh() for all of the user's. */
@@ -146,8 +153,6 @@ void device_renamed(struct relay *relay, const char *device_uuid, const char *na
 
 /* ---- writing ---------------------------------------------------------------------------------- */
 
-/** `error` 0, or why the database did not take it (struct mu_result). */
-typedef void (*relay_done)(void *context, int error);
 /**
  * Writes what is pending of one endpoint (NULL: of all) and calls `done` once it is committed; possibly before this returns. A GET of
  * messages, statistics, data or commands calls it first, so that it never tells what a crash would take back.
@@ -207,6 +212,25 @@ int rest_init(struct relay *relay);
 /** All services are bound; called from start. */
 int rest_start(struct relay *relay);
 void rest_fini(struct relay *relay);
+
+/* ---- asking the store ------------------------------------------------------------------------- */
+
+/** What waits for an answer that does not come when the instance stops first; freed then. Put it first into a struct of your own. */
+struct task {
+  struct task *next, **at;
+  struct relay *relay;
+  void (*release)(struct task *task); /* what hangs on it; may be NULL */
+};
+/** Zeroed memory that begins with a struct task; NULL when memory is out. */
+void *task_new(struct relay *relay, size_t size, void (*release)(struct task *task));
+/** Releases and frees. NULL is allowed. */
+void task_free(void *task);
+/** One statement that gives rows; `done` gets `context`. As mu_store.read(). */
+int relay_read(struct relay *relay, struct mu_sql sql, const struct mu_value *values, size_t count, mu_store_done done,
+               void *context);
+/** One transaction of one statement; `expect` as in struct mu_statement. */
+int relay_write(struct relay *relay, struct mu_sql sql, const struct mu_value *values, size_t count, int64_t expect,
+                mu_store_done done, void *context);
 
 /* ---- small things ------------------------------------------------------------------------------ */
 
