@@ -315,12 +315,17 @@ size_t deletions_gone(struct deletions *deletions, struct mu_str id, int64_t now
   size_t removed = 0;
   if (!deletions_id_valid(deletions->config.id, id))
     return 0;
-  bool known = false;
+  bool known = false, seen = false, sure = false;
   for (struct entry *entry = chain_of(deletions, id); entry; entry = entry->chain) {
     known |= entry->state == GONE || entry->state == GHOST;
-    /* Asked, and no row of this owner: the row that is gone was somebody else's. */
-    bool another = entry->state == ABSENT && deletions->config.owners;
+    seen |= entry->state == GONE || entry->state == SEEN;
+  }
+  for (struct entry *entry = chain_of(deletions, id); entry; entry = entry->chain) {
+    /* Asked, and no row of this owner: it was somebody else's. A uuid that is nobody else's went before it was looked at. */
+    bool another =
+        entry->state == ABSENT && deletions->config.owners && (seen || deletions->config.id != DELETIONS_UUID);
     entry->due = entry->state != GONE && entry->state != GHOST && !another;
+    sure |= entry->due && entry->state != ABSENT;
   }
   /* remove() may forget what it likes: begin anew each time. */
   for (bool found = true; found;) {
@@ -333,7 +338,7 @@ size_t deletions_gone(struct deletions *deletions, struct mu_str id, int64_t now
       }
   }
   /* Its machine may be away, and comes back later with its old token. Other ids than uuids are not unique beyond their owner. */
-  if (removed == 0 && !known && deletions->config.id == DELETIONS_UUID) {
+  if (!sure && !known && deletions->config.id == DELETIONS_UUID) {
     struct entry *ghost = add(deletions, "", id, GHOST);
     if (ghost)
       remember(deletions, ghost, GHOST, now_ms);

@@ -294,6 +294,31 @@ static void rows_that_come_back(void)
   close_world(&world);
 }
 
+/* The row goes as its machine comes: the first look finds none, and only then the news of it arrives. */
+static void told_after_the_first_look(void)
+{
+  struct world world;
+  open_world(&world, DELETIONS_UUID, true);
+  deletions_know(world.deletions, "u", A);
+  round_of(&world, false, "");
+  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 1);
+  CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " ");
+  /* Should the row have been another user's who is away, he does not slip in for it. */
+  deletions_know(world.deletions, "owner", A);
+  round_of(&world, false, "");
+  CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " owner/" A " ");
+  close_world(&world);
+  /* It was seen to be another's. */
+  open_world(&world, DELETIONS_UUID, true);
+  deletions_know(world.deletions, "squatter", A);
+  deletions_know(world.deletions, "owner", A);
+  poll(&world, "owner/" A);
+  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 1);
+  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 0);
+  CU_ASSERT_STRING_EQUAL(world.removed, "owner/" A " ");
+  close_world(&world);
+}
+
 /* The row goes while its machine is away. */
 static void told_before_it_came(void)
 {
@@ -515,6 +540,7 @@ static const struct unit_test tests[] = {
     {"events act at once", events_act_at_once},
     {"a late answer brings nothing back", late_answer_brings_nothing_back},
     {"rows that come back", rows_that_come_back},
+    {"told after the first look", told_after_the_first_look},
     {"told before the machine came", told_before_it_came},
     {"a first look judges nobody", first_look_judges_nobody},
     {"memory is bounded", memory_is_bounded},

@@ -118,10 +118,9 @@ static void happen(struct model *model)
     machine->row = false;
     if (chance(model, 3)) /* the news got lost */
       break;
-    if (machine->state == NEW || machine->state == WITH)
+    machine->ghost |= machine->state == NONE || machine->state == WITHOUT;
+    if (machine->state != NONE && machine->state != REMOVED)
       model_removes(model, machine);
-    else if (machine->state != REMOVED)
-      machine->ghost = true;
     deletions_gone(model->world.deletions, mu_str(machine->id), 1);
     break;
   case 4:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: ISC
-"""Rows that go while LISTEN is away, and nothing polls regularly: the gap is closed when LISTEN is back, whatever comes in between."""
+"""Rows that go while LISTEN is away, or before its machine was looked at, and nothing polls regularly: nothing is missed for good."""
 import time
 
 import pytest
 
 from conftest import eventually
 from sessions import agent
-from test_deletions import KEY, counters, is_deleted, refused, start  # noqa: F401
+from test_deletions import KEY, ann, counters, is_deleted, refused, start, two  # noqa: F401
 from test_deletions import stays as quiet_stays
 
 CONFIRM = 10  # seconds between two questions while something is in doubt
@@ -100,4 +100,16 @@ def test_an_alarm_in_between(postgres, listening):
     project.behave(None, "/rest/v1/machines")
     is_deleted(a, 5 * CONFIRM)
     assert counters(s).get("listen_notices", 0) == 0
+    stays(b)
+
+
+def test_news_that_come_after_the_first_look(database, supabase, start, two):  # noqa: F811
+    """The row goes as its machine comes: the first look finds none, and only then Realtime tells."""
+    project = supabase()
+    s = start(project, poll_every=0, realtime=True)
+    s.logged("Realtime tells")
+    project.realtime.late = 1.5
+    a, b = (agent(s, KEY, machineId=machine) for machine in two)
+    database.remove("machines", two[0])
+    is_deleted(a)
     stays(b)

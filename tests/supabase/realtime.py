@@ -75,6 +75,7 @@ class Realtime:
         self.gateway, self.database = gateway, gateway.database
         self.on_join = None  # one of JOINS: refuse, never answer, never say live, say a system error
         self.swallow = False  # changes happen and nobody is told
+        self.late = 0.0  # seconds until a change is told
         self.answer_heartbeats = True
         self.idle_timeout = 60.0  # without any message from a client
         self.joins, self.heartbeats, self.subscribed, self.delivered, self.connections = [], 0, 0, 0, 0
@@ -447,6 +448,7 @@ class Stream(threading.Thread):
     def change(self, relation, event, old, new):
         if self.realtime.swallow:
             return
+        time.sleep(self.realtime.late)
         row = old if event == "DELETE" else new
         secured = None
         for channel in self.realtime.live_channels():
