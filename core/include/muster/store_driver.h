@@ -17,7 +17,8 @@
  *   MU_EINVAL       the statement is wrong, or another constraint
  *   MU_ELIMIT       as mu_store_row() said
  *   MU_EBUSY        locked by others, a deadlock: the same may succeed when the whole transaction is begun anew
- *   MU_EUNAVAILABLE the link is broken and nothing was done: it is closed, and another one opened; also: not within `until_ns`
+ *   MU_EUNAVAILABLE it cannot be reached, the link broke (then also `fault->broken`: another is opened, and it is tried again), or it did
+ *                   not end within `until_ns`; nothing was done
  *   MU_ETIMEOUT     the same, but nobody knows whether it was done; from step(MU_STORE_COMMIT) only
  *   MU_EIO          anything else: the disk is full
  *
@@ -34,7 +35,7 @@ struct mu_store_fault {
   size_t size;
   /** No transaction is open any more, though step(MU_STORE_ROLLBACK) was not called. */
   bool undone;
-  /** The link is of no use any more: it is closed whatever the error is. Implied by MU_EUNAVAILABLE from step() and MU_ETIMEOUT. */
+  /** The link is of no use any more: it is closed whatever the error is. Implied by MU_EUNAVAILABLE from step() and by MU_ETIMEOUT. */
   bool broken;
   char key[128];
   char reason[512];
@@ -81,7 +82,7 @@ struct mu_store_driver {
    * writer, and some readers. After an error it is tried again, with a growing pause, for as long as the store runs.
    */
   int (*open)(void *self, bool writer, void **link, struct mu_store_fault *fault);
-  /** All its statements have been released, except of broken links: those are gone with it. Also on the loop thread, at the end. */
+  /** All its statements have been released before. Also on the loop thread, at the end. */
   void (*close)(void *link);
   /** Prepares a statement; the text need not outlive the call. The front keeps those used last and never has two of one text. */
   int (*prepare)(void *link, struct mu_str sql, void **statement, struct mu_store_fault *fault);
@@ -104,8 +105,10 @@ struct mu_store_driver {
   void (*interrupt)(void *link);
 };
 
-/** What people may set of the front, for the plugin's option table: see MU_STORE_LIMIT_OPTIONS. Growth-only, but the plugin has it by value. */
+/** What people may set of the front, for the plugin's option table: see MU_STORE_LIMIT_OPTIONS. Growth-only. */
 struct mu_store_limits {
+  /** No option sets it: the plugin does, in the copy that it hands over. */
+  size_t size;
   int64_t queue;
   int64_t queue_bytes;
   double wait;
