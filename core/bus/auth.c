@@ -181,6 +181,13 @@ static void ask_free(struct mui_ask *ask)
   free(ask);
 }
 
+/* A code goes to clients: capitals, digits and underscores. */
+static bool is_code(const char *code)
+{
+  size_t len = strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+  return len > 0 && len < 64 && code[len] == '\0';
+}
+
 /* A provider's answer, made whole; what makes no sense is unavailability, and never a grant. */
 static struct mu_auth_answer sane(mu_instance *provider, const struct mu_auth_answer *given)
 {
@@ -200,6 +207,12 @@ static struct mu_auth_answer sane(mu_instance *provider, const struct mu_auth_an
     wrong = "granted without a principal";
   else if (strcmp(answer.principal->provider, provider->name) != 0)
     wrong = "granted in the name of another provider";
+  if (answer.verdict != MU_AUTH_REFUSED)
+    answer.code = NULL;
+  if (answer.code && !is_code(answer.code)) {
+    mu_log_limited(provider, MU_LOG_ERROR, "auth answer", "auth: a refusal's code is not in capitals");
+    answer.code = NULL;
+  }
   if (wrong) {
     mu_log_limited(provider, MU_LOG_ERROR, "auth answer", "auth: %s", wrong);
     answer = (struct mu_auth_answer){.size = sizeof(answer), .verdict = MU_AUTH_UNAVAILABLE, .reason = wrong};

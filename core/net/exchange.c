@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "net/exchange.h"
+#include "net/rest.h"
 
 enum { MAX_HEADER = 8192, MAX_ANSWER_HEADERS = 16 * 1024 };
 
@@ -36,8 +37,7 @@ const char *mu_http_peer(const mu_http *request)
 
 const struct mu_principal *mu_http_principal(const mu_http *request)
 {
-  (void)request;
-  return NULL; /* no way to log in over HTTP yet */
+  return request->principal;
 }
 
 /* What the accessors copy out of the library is kept by the request, though to a handler it is const. */
@@ -141,6 +141,8 @@ int mu_http_answer(mu_http *request, int status, const char *type, mu_text *body
 
 int mu_http_error(mu_http *request, int status, const char *code, const char *message)
 {
+  if (request->rest)
+    return mui_rest_decline(request, status, code, message);
   struct mu_buf json = MU_BUF_INIT;
   mu_buf_adds(&json, "{\"code\":");
   mu_buf_json_string(&json, mu_str(code));

@@ -8,7 +8,8 @@
 
 enum mui_request_state {
   MUI_REQUEST_BODY,     /* the body is being read */
-  MUI_REQUEST_DUE,      /* complete; its handler is called at the next turn of the loop */
+  MUI_REQUEST_DUE,      /* complete; who asks, or its handler, is asked at the next turn of the loop */
+  MUI_REQUEST_JUDGED,   /* auth/1 is asked who it is */
   MUI_REQUEST_RUNNING,  /* in its handler, or handed out */
   MUI_REQUEST_ANSWERED, /* the answer is known and is written at the next turn of the loop */
   MUI_REQUEST_WRITING,  /* the reader is slower than the answer */
@@ -44,6 +45,9 @@ struct mu_http {
   bool settling; /* the next HTTP_WRITEABLE ends the wait for POLLOUT */
   bool spilled;  /* the library had to keep a part of the answer */
   enum mu_http_method method;
+  const char *method_name;              /* as it was asked: "HEAD" */
+  const struct mu_principal *principal; /* NULL: nobody, or not yet known */
+  struct mui_rest_call *rest;           /* NULL: answers have the other form */
   struct mui_http_peer *per_peer;
   int64_t deadline_ns;
   struct mui_note *path;
@@ -76,9 +80,11 @@ struct mui_net_http {
   struct mu_http *first;
   struct mu_http *due, **due_tail;
   size_t due_count;
-  mu_timer *turn;  /* 0 s: answers never go out from inside a callback of the library */
-  mu_timer *sweep; /* while requests are open */
-  mu_map *peers;   /* key → struct mui_http_peer */
+  mu_timer *turn;          /* 0 s: answers never go out from inside a callback of the library */
+  mu_timer *sweep;         /* while requests are open */
+  mu_map *peers;           /* key → struct mui_http_peer */
+  struct mui_asked *asked; /* bearer.c */
+  size_t asked_count;
 };
 
 enum {
@@ -98,9 +104,11 @@ void mui_request_drop(struct mu_http *request);
 bool mui_request_release(struct mu_http *request);
 /* A copy that lives as long as the request; `text` NULL: filled in by the caller. */
 struct mui_note *mui_request_note(struct mu_http *request, const char *text, size_t len);
+/* NULL: it is gone, whatever its state was. */
+struct mu_http *mui_request_of(const struct mui_net_http *http, mu_http_id id);
 /* mu_http_route() for the core's own kinds of routes. A `gone` of its own must call mui_http_route_gone() first. */
 int mui_http_route_add(mu_instance *in, const struct mu_http_route *declared, void *self, struct mui_files *files,
-                       void (*gone)(struct mui_route *));
+                       struct mui_rest_row *rest, void (*gone)(struct mui_route *));
 void mui_http_route_gone(struct mui_route *route);
 
 /* ---- judge.c --------------------------------------------------------------------------------- */
@@ -123,6 +131,14 @@ bool mui_header_value(const char *value);
 void mui_answer_begin(struct mu_http *request);
 /* The same for one whose time is over while it is written or lingers. */
 void mui_answer_cut(struct mu_http *request);
+
+/* ---- bearer.c -------------------------------------------------------------------------------- */
+
+/* Whether there is a token at all. False: answered. */
+bool mui_bearer_judge(struct mu_http *request);
+/* Asks who it is; the request is due again, or answered, when that is known. */
+void mui_bearer_ask(struct mu_http *request);
+void mui_bearer_free_all(struct mui_net_http *http);
 
 /* ---- files.c --------------------------------------------------------------------------------- */
 

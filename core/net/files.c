@@ -344,7 +344,7 @@ int mu_http_files(mu_instance *in, const struct mu_http_files *declared)
   }
   const struct mu_http_route route = {
       .size = sizeof route, .path = path, .methods = MU_HTTP_GET, .access = values.access, .handle = handle};
-  result = mui_http_route_add(in, &route, files, files, on_gone);
+  result = mui_http_route_add(in, &route, files, files, NULL, on_gone);
   if (result == 0)
     return 0;
 fail:

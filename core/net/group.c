@@ -118,14 +118,24 @@ size_t mu_group_count(const mu_group *group)
   return group->count;
 }
 
-void mu_group_publish(mu_group *group, uint64_t key, mu_text *text)
+static void put_all(mu_group *group, const struct mui_waiting *message, const mu_conn *except)
 {
   bool conflate = group->policy == MU_GROUP_CONFLATE;
-  struct mui_waiting message = {.key = conflate ? key : 0, .text = text};
   /* From the end: who is closed for slowness leaves, and the last, served already, takes the place. */
   for (size_t i = group->count; i-- > 0;) {
     struct mu_conn *conn = group->places[i].conn;
-    if (mui_conn_put(conn, &message, conflate, false) == MU_ENOMEM)
+    if (conn != except && mui_conn_put(conn, message, conflate, false) == MU_ENOMEM)
       mu_conn_close(conn, MU_CLOSE_TRY_LATER, "out of memory");
   }
+}
+
+void mu_group_publish(mu_group *group, uint64_t key, mu_text *text)
+{
+  uint64_t kept = group->policy == MU_GROUP_CONFLATE ? key : 0;
+  put_all(group, &(struct mui_waiting){.key = kept, .text = text}, NULL);
+}
+
+void mu_group_relay(mu_group *group, mu_text *text, bool binary, const mu_conn *except)
+{
+  put_all(group, &(struct mui_waiting){.text = text, .binary = binary}, except);
 }

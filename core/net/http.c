@@ -7,6 +7,7 @@
 
 #include <muster/log.h>
 #include "net/exchange.h"
+#include "net/rest.h"
 
 enum { SWEEP_MS = 250 };
 static const int64_t second = 1000000000;
@@ -45,16 +46,20 @@ static void slot_give(struct mui_net_http *http, mu_http_id id)
   http->first_free = index;
 }
 
+struct mu_http *mui_request_of(const struct mui_net_http *http, mu_http_id id)
+{
+  uint32_t index = (uint32_t)id;
+  if (index == 0 || index > http->slot_count)
+    return NULL;
+  const struct mui_http_slot *slot = &http->slots[index - 1];
+  return slot->generation == id >> 32 ? slot->request : NULL;
+}
+
 mu_http *mu_http_find(mu_instance *in, mu_http_id id)
 {
   struct mui_net *net = in->runtime->net;
-  uint32_t index = (uint32_t)id;
-  if (!net || !net->http || index == 0 || index > net->http->slot_count)
-    return NULL;
-  struct mui_http_slot *slot = &net->http->slots[index - 1];
-  struct mu_http *request = slot->request;
-  if (!request || slot->generation != id >> 32 || request->state != MUI_REQUEST_RUNNING || !request->route ||
-      request->route->in != in)
+  struct mu_http *request = net && net->http ? mui_request_of(net->http, id) : NULL;
+  if (!request || request->state != MUI_REQUEST_RUNNING || !request->route || request->route->in != in)
     return NULL;
   return request;
 }
@@ -120,6 +125,8 @@ static void free_request(struct mu_http *request)
   mu_buf_free(&request->headers);
   mu_buf_free(&request->out);
   mu_text_unref(request->answer);
+  mu_principal_unref(request->principal);
+  mui_rest_end(request);
   free(request);
 }
 
@@ -342,7 +349,9 @@ static void run_handler(struct mu_http *request)
   request->state = MUI_REQUEST_RUNNING;
   request->running = true;
   mui_call_begin(&call, route->in, MUI_CB_HTTP);
-  int result = route->http.handle(route->self, request);
+  int result = 0;
+  if (!route->rest || mui_rest_prepare(request))
+    result = route->http.handle(route->self, request);
   mui_call_end(&call, result < 0 ? result : 0);
   if (!mui_request_release(request) || request->state != MUI_REQUEST_RUNNING)
     return;
@@ -363,7 +372,9 @@ static void on_turn(void *context)
   for (size_t n = http->due_count; n > 0 && http->due; n--) {
     struct mu_http *request = http->due;
     forget_due(http, request);
-    if (request->state == MUI_REQUEST_DUE)
+    if (request->state == MUI_REQUEST_DUE && request->route->http.access != MU_ACCESS_PUBLIC && !request->principal)
+      mui_bearer_ask(request);
+    else if (request->state == MUI_REQUEST_DUE)
       run_handler(request); /* an answer puts it on the list again */
     else if (request->state == MUI_REQUEST_ANSWERED)
       mui_answer_begin(request);
@@ -392,6 +403,9 @@ static void on_sweep(void *context)
                        request->route->path, MUI_HTTP_PENDING_S);
       mu_http_error(request, 504, "timeout", "no answer came in time");
       break;
+    case MUI_REQUEST_JUDGED:
+      mui_http_decline(request, 503, "unavailable", "nobody could tell in time who you are; try again later");
+      break;
     case MUI_REQUEST_WRITING:
     case MUI_REQUEST_LINGER:
       mui_answer_cut(request);
@@ -415,17 +429,20 @@ static void on_route_gone(struct mui_route *route)
     if (request->route != route)
       continue;
     request->route = NULL;
+    if (request->rest)
+      request->rest->row = NULL;
     if (request->state == MUI_REQUEST_BODY) {
       stop_reading(request);
       mui_http_refuse(request, 503, "stopping", "this part of the server is stopping");
-    } else if (request->state == MUI_REQUEST_DUE || request->state == MUI_REQUEST_RUNNING) {
+    } else if (request->state == MUI_REQUEST_DUE || request->state == MUI_REQUEST_JUDGED ||
+               request->state == MUI_REQUEST_RUNNING) {
       mui_http_decline(request, 503, "stopping", "this part of the server is stopping");
     }
   }
 }
 
 int mui_http_route_add(mu_instance *in, const struct mu_http_route *declared, void *self, struct mui_files *files,
-                       void (*gone)(struct mui_route *))
+                       struct mui_rest_row *rest, void (*gone)(struct mui_route *))
 {
   enum { ALL = MU_HTTP_GET | MU_HTTP_POST | MU_HTTP_PUT | MU_HTTP_PATCH | MU_HTTP_DELETE };
   struct mui_net *net = in->runtime->net;
@@ -453,6 +470,7 @@ int mui_http_route_add(mu_instance *in, const struct mu_http_route *declared, vo
   route->http = values;
   route->http.path = NULL; /* the declaration may go */
   route->files = files;
+  route->rest = rest;
   route->gone = gone ? gone : on_route_gone;
   return mui_router_add(net->http_routes, in, route);
 }
@@ -464,7 +482,7 @@ void mui_http_route_gone(struct mui_route *route)
 
 int mu_http_route(mu_instance *in, const struct mu_http_route *route, void *self)
 {
-  return mui_http_route_add(in, route, self, NULL, NULL);
+  return mui_http_route_add(in, route, self, NULL, NULL, NULL);
 }
 
 /* ---- from start to end ----------------------------------------------------------------------- */
@@ -493,6 +511,7 @@ void mui_net_http_fini(struct mui_net *net)
     return;
   while (http->first)
     mui_request_drop(http->first); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
+  mui_bearer_free_all(http);
   mu_timer_free(http->turn);
   mu_timer_free(http->sweep);
   mu_map_free(http->peers);

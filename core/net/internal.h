@@ -44,21 +44,25 @@ static inline struct mui_session *mui_session_of(const struct lws *wsi)
 struct mui_router;
 struct mui_listener;
 struct mui_files;
+struct mui_rest_row;
+enum { MUI_ROUTE_PARAMETERS = 8 };
 struct mui_route {
   struct mui_resource resource;
   struct mui_router *router;
   struct mui_route *next;
   mu_instance *in;
-  char *path;       /* allocated; as declared when it is added, then without the '*' of a prefix */
-  bool prefix;      /* set by mui_router_add() */
-  unsigned methods; /* 0: WebSocket */
+  char *path;          /* allocated; as declared when it is added, then without the '*' of a prefix */
+  bool prefix;         /* set by mui_router_add() */
+  unsigned parameters; /* segments ":name", of REST routes only; set by mui_router_add() */
+  unsigned methods;    /* 0: WebSocket */
   void *self;
   void (*gone)(struct mui_route *route); /* before it is freed: drop every pointer to it; or NULL */
   union {
     struct mu_ws_route ws;
     struct mu_http_route http;
   };
-  struct mui_files *files; /* static files behind this route, or NULL */
+  struct mui_files *files;   /* static files behind this route, or NULL */
+  struct mui_rest_row *rest; /* the declaration of a REST route, or NULL */
 };
 MUI_API struct mui_router *mui_router_new(void);
 MUI_API void mui_router_free(struct mui_router *router);
@@ -70,11 +74,14 @@ MUI_API int mui_router_add(struct mui_router *router, mu_instance *in, struct mu
 enum mui_found { MUI_ROUTE_FOUND, MUI_ROUTE_NONE, MUI_ROUTE_METHOD /* path known, method not: 405 */ };
 /*
  * `method` 0: WebSocket. `listener`: routes of instances that it does not serve are passed over; NULL: none are.
- * `allowed` (may be NULL): for MUI_ROUTE_METHOD, the methods that the path knows.
+ * Exact segments beat parameters, and these prefixes. MUI_ROUTE_METHOD: `*route` is one that knows the path, and `allowed` (may
+ * be NULL) gets all methods that the path knows.
  */
 MUI_API enum mui_found mui_router_find(const struct mui_router *router, struct mu_str path, unsigned method,
                                        const struct mui_listener *listener, struct mui_route **route,
                                        unsigned *allowed);
+/* Whether a route with parameters matches; `values` (may be NULL) gets their texts in the order of the path. */
+MUI_API bool mui_route_parameters(const struct mui_route *route, struct mu_str path, struct mu_str *values);
 
 /* ---- net.c ----------------------------------------------------------------------------------- */
 
@@ -95,6 +102,7 @@ struct mui_net {
   void *stopped_context;
   struct mui_net_ws *ws;               /* conn.c, group.c */
   struct mui_net_http *http;           /* http.c */
+  struct mui_net_rest *rest;           /* rest.c */
   struct mui_net_peers *peers;         /* peers.c */
   struct mui_net_listeners *listeners; /* listen.c */
   struct mui_net_clients *clients;     /* client.c */
@@ -195,6 +203,8 @@ size_t mui_net_ws_close_all(struct mui_net *net);
 size_t mui_net_ws_open(const struct mui_net *net);
 int mui_net_http_init(struct mui_net *net);
 void mui_net_http_fini(struct mui_net *net);
+int mui_net_rest_init(struct mui_net *net);
+void mui_net_rest_fini(struct mui_net *net);
 int mui_net_client_init(struct mui_net *net);
 void mui_net_client_fini(struct mui_net *net);
 /* Graceful ends of the clients that are left; how many. */

@@ -7,6 +7,7 @@
 
 #include <muster/log.h>
 #include "net/exchange.h"
+#include "net/rest.h"
 
 /* A header that the library knows. Several of one name are joined with ','. False: none, or longer than fits. */
 static bool known_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
@@ -94,7 +95,39 @@ static bool wants_close(struct lws *wsi)
   return strcasestr(value, "close") != NULL;
 }
 
-static void allow_header(struct mu_http *request, unsigned methods)
+/* What is known of the path before anything is judged: it decides how even the first refusal reads. */
+struct found {
+  enum mui_found what;
+  struct mui_route *route; /* MUI_ROUTE_METHOD: one that knows the path */
+  unsigned allowed;
+};
+
+static struct found find_route(struct mu_http *request, const struct mui_session *session, int library_method)
+{
+  const struct mui_router *router = request->net->http_routes;
+  struct mu_str path = mu_http_path(request);
+  struct found found = {0};
+  unsigned asked = library_method == LWSHUMETH_OPTIONS || library_method == LWSHUMETH_CONNECT ? 0 : request->method;
+  found.what = mui_router_find(router, path, asked, session->listener, &found.route, &found.allowed);
+  if (found.what == MUI_ROUTE_METHOD && (found.allowed & MU_HTTP_GET)) {
+    /* A folder of files claims its whole prefix, but what it does not have is not there for any method. */
+    struct mui_route *files = NULL;
+    if (mui_router_find(router, path, MU_HTTP_GET, session->listener, &files, NULL) == MUI_ROUTE_FOUND &&
+        files->files && !mui_files_have(files, path))
+      found = (struct found){.what = MUI_ROUTE_NONE};
+  }
+  return found;
+}
+
+/* "/api/…" belongs to REST: what nobody serves there, not even as a file, is answered in that form. */
+static bool is_rest(const struct found *found, struct mu_str path)
+{
+  if (found->what == MUI_ROUTE_NONE)
+    return mui_rest_path(path);
+  return found->route->rest || (found->route->files && mui_rest_path(path) && !mui_files_have(found->route, path));
+}
+
+static void refuse_method(struct mu_http *request, int library_method, unsigned methods)
 {
   static const struct {
     unsigned method;
@@ -111,45 +144,31 @@ static void allow_header(struct mu_http *request, unsigned methods)
       at += (size_t)snprintf(allow + at, sizeof allow - at, "%s", names[i].names);
   snprintf(allow + at, sizeof allow - at, "OPTIONS");
   mu_http_set(request, "Allow", allow);
+  if (library_method != LWSHUMETH_OPTIONS) {
+    mui_http_decline(request, 405, "method_not_allowed", "this path does not know the method");
+    return;
+  }
+  if (request->rest)
+    mui_rest_preflight(request, allow);
+  request->state = MUI_REQUEST_RUNNING;
+  mu_http_answer(request, 204, NULL, NULL);
 }
 
-/* Finds the route; false: answered. */
-static bool judge_route(struct mu_http *request, const struct mui_session *session, int library_method)
+/* Takes the route; false: answered. */
+static bool judge_route(struct mu_http *request, const struct found *found, int library_method)
 {
-  const struct mui_router *router = request->net->http_routes;
-  struct mu_str path = mu_http_path(request);
-  struct mui_route *route = NULL;
-  unsigned allowed = 0;
-  unsigned asked = library_method == LWSHUMETH_OPTIONS || library_method == LWSHUMETH_CONNECT ? 0 : request->method;
-  enum mui_found found = mui_router_find(router, path, asked, session->listener, &route, &allowed);
-  if (found == MUI_ROUTE_METHOD && (allowed & MU_HTTP_GET)) {
-    /* A folder of files claims its whole prefix, but what it does not have is not there for any method. */
-    struct mui_route *files = NULL;
-    if (mui_router_find(router, path, MU_HTTP_GET, session->listener, &files, NULL) == MUI_ROUTE_FOUND &&
-        files->files && !mui_files_have(files, path))
-      found = MUI_ROUTE_NONE;
-  }
-  if (found == MUI_ROUTE_NONE) {
+  if (found->what == MUI_ROUTE_NONE) {
     mui_http_decline(request, 404, "not_found", "there is nothing at this path");
     return false;
   }
-  if (found == MUI_ROUTE_METHOD) {
-    allow_header(request, allowed);
-    if (library_method == LWSHUMETH_OPTIONS) {
-      request->state = MUI_REQUEST_RUNNING;
-      mu_http_answer(request, 204, NULL, NULL);
-    } else {
-      mui_http_decline(request, 405, "method_not_allowed", "this path does not know the method");
-    }
+  if (found->what == MUI_ROUTE_METHOD) {
+    refuse_method(request, library_method, found->allowed);
     return false;
   }
-  request->route = route;
-  if (route->http.access != MU_ACCESS_PUBLIC && !mu_http_principal(request)) {
-    mu_http_set(request, "WWW-Authenticate", "Bearer");
-    mui_http_decline(request, 401, "unauthorized", "log in first");
+  request->route = found->route;
+  if (request->rest && request->rest->row && !mui_rest_rate_judge(request))
     return false;
-  }
-  return true;
+  return found->route->http.access == MU_ACCESS_PUBLIC || mui_bearer_judge(request);
 }
 
 /* Answers Expect ourselves. */
@@ -171,6 +190,16 @@ static void judge_expect(struct mu_http *request, bool old, bool *broken)
 /* Whether a body, and so a length, belongs to the method. */
 static bool set_method(struct mu_http *request, int library_method)
 {
+  static const struct {
+    int method;
+    const char *name;
+  } names[] = {{LWSHUMETH_GET, "GET"},         {LWSHUMETH_HEAD, "HEAD"},      {LWSHUMETH_POST, "POST"},
+               {LWSHUMETH_PUT, "PUT"},         {LWSHUMETH_PATCH, "PATCH"},    {LWSHUMETH_DELETE, "DELETE"},
+               {LWSHUMETH_OPTIONS, "OPTIONS"}, {LWSHUMETH_CONNECT, "CONNECT"}};
+  request->method_name = "?";
+  for (size_t i = 0; i < MU_COUNT(names); i++)
+    if (names[i].method == library_method)
+      request->method_name = names[i].name;
   request->head = library_method == LWSHUMETH_HEAD;
   switch (library_method) {
   case LWSHUMETH_HEAD:
@@ -210,16 +239,21 @@ bool mui_http_judge(struct mu_http *request, const struct mui_session *session, 
   bool needs_length = set_method(request, library_method);
   bool old = false, broken = false;
   uint64_t length = 0;
+  struct found found = find_route(request, session, library_method);
+  if (is_rest(&found, mu_http_path(request)) && !mui_rest_begin(request, session, found.route))
+    return false;
   if (!few_enough(request) || !judge_version(request, &old) || !judge_host(request, old) ||
       !judge_length(request, needs_length, &length))
     return true;
   request->close = old || wants_close(request->wsi);
   if (length > 0 && request->method == MU_HTTP_GET) {
     mui_http_refuse(request, 413, "body_too_long", "this method takes no body");
-  } else if (!judge_route(request, session, library_method)) {
+  } else if (!judge_route(request, &found, library_method)) {
     request->close |= length > 0; /* its body stays unread */
   } else if (length > request->route->http.max_body) {
     mui_http_refuse(request, 413, "body_too_long", "the body is longer than this path takes");
+  } else if (length > 0 && request->rest && !mui_rest_judge_type(request)) {
+    return true;
   } else {
     request->body_expected = (size_t)length;
     judge_expect(request, old, &broken);

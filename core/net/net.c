@@ -186,6 +186,7 @@ static void free_parts(struct mui_net *net)
 {
   mui_net_client_fini(net);
   mui_net_http_fini(net);
+  mui_net_rest_fini(net);
   mui_net_ws_fini(net);
   mui_net_listen_fini(net);
   mui_net_peers_fini(net);
@@ -224,7 +225,8 @@ struct mui_net *mui_net_new(struct mui_runtime *runtime)
   mui_net_vhost_info(net, &info);
   info.vhost_name = "plain";
   net->plain = lws_create_vhost(net->context, &info);
-  if (!net->plain || mui_net_ws_init(net) < 0 || mui_net_http_init(net) < 0 || mui_net_client_init(net) < 0)
+  if (!net->plain || mui_net_ws_init(net) < 0 || mui_net_http_init(net) < 0 || mui_net_rest_init(net) < 0 ||
+      mui_net_client_init(net) < 0)
     goto fail;
   uint64_t tick_ms = runtime->clients_only ? CLIENTS_TICK_MS : TICK_MS;
   mu_timer_start(net->tick, tick_ms, tick_ms);

@@ -88,7 +88,7 @@ bool mui_header(struct lws *wsi, const char *name, char *out, size_t size, size_
 
 bool mui_listener_serves(const struct mui_listener *listener, const mu_instance *in)
 {
-  if (!listener->plugins || !listener->plugins[0])
+  if (!listener->plugins || !listener->plugins[0] || in == in->runtime->core)
     return true;
   for (char **name = listener->plugins; *name; name++)
     if (strcmp(*name, in->name) == 0)
