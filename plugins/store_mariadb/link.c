@@ -140,8 +140,6 @@ void link_close(void *self)
   link_interrupt(link);
   if (link->mysql)
     mysql_close(link->mysql);
-  while (link->statements)
-    statement_release(link, link->statements);
   if (link->fd >= 0)
     close(link->fd);
   free(link);

@@ -24,7 +24,6 @@ struct target {
 
 struct statement {
   struct link *link;
-  struct statement *next, **before;
   MYSQL_STMT *handle;
   char *sql;
   size_t params;
@@ -39,7 +38,6 @@ struct statement {
 struct link {
   const struct target *target;
   MYSQL *mysql;
-  struct statement *statements;
   bool writer;
   bool mariadb; /* not MySQL */
   bool in_transaction, save;

@@ -160,6 +160,13 @@ static const struct mu_store_driver driver = {
     .interrupt = link_interrupt,
 };
 
+static struct mu_store_limits limits_of(const struct config *config)
+{
+  struct mu_store_limits limits = config->limits;
+  limits.size = sizeof limits;
+  return limits;
+}
+
 static int init(mu_instance *in, const void *config, void **self)
 {
   struct store *store = calloc(1, sizeof *store);
@@ -175,7 +182,8 @@ static int init(mu_instance *in, const void *config, void **self)
     result = MU_ENOMEM;
     goto fail;
   }
-  result = mu_store_front_new(in, &driver, &store->target, &store->config->limits, &store->front);
+  struct mu_store_limits limits = limits_of(store->config);
+  result = mu_store_front_new(in, &driver, &store->target, &limits, &store->front);
   if (result < 0)
     goto fail;
   *self = store;
@@ -200,7 +208,8 @@ static int reconfigure(void *self, const void *config)
       strcmp(old->ca_file, new->ca_file) != 0 || strcmp(old->certificate_file, new->certificate_file) != 0 ||
       strcmp(old->key_file, new->key_file) != 0 || old->limits.run != new->limits.run)
     return MU_RESTART;
-  int result = mu_store_front_limits(store->front, &new->limits);
+  struct mu_store_limits limits = limits_of(new);
+  int result = mu_store_front_limits(store->front, &limits);
   if (result != 0)
     return result;
   store->config = new;

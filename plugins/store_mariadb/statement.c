@@ -44,11 +44,6 @@ int statement_prepare(void *self, struct mu_str sql, void **out, struct mu_store
   bool replaces = begins(made->sql, "REPLACE");
   made->upserts = replaces || (begins(made->sql, "INSERT") && strcasestr(made->sql, "ON DUPLICATE KEY"));
   made->returns = replaces || begins(made->sql, "INSERT") || begins(made->sql, "DELETE");
-  made->next = link->statements;
-  made->before = &link->statements;
-  if (made->next)
-    made->next->before = &made->next;
-  link->statements = made;
   *out = made;
   return 0;
 fail:
@@ -65,9 +60,6 @@ void statement_release(void *self, void *statement)
 {
   struct statement *old = statement;
   (void)self;
-  *old->before = old->next;
-  if (old->next)
-    old->next->before = old->before;
   mysql_stmt_close(old->handle);
   free(old->binds);
   free(old->times);
