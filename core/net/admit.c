@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Judging an upgrade, and refusing it with a body that says why. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,8 +172,64 @@ static const char *insane(struct lws *wsi, const char *protocol)
   if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0 ||
       (mui_header(wsi, "content-length", text, sizeof text, NULL) && strcmp(text, "0") != 0))
     return "an upgrade has no body";
-  if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0)
+  return NULL;
+}
+
+static bool is_token(struct mu_str text)
+{
+  for (size_t i = 0; i < text.len; i++)
+    if (!isalnum((unsigned char)text.at[i]) && (!strchr("!#$%&'*+-.^_`|~", text.at[i]) || text.at[i] == '\0'))
+      return false;
+  return text.len > 0;
+}
+
+/* "13", "1.5", and "1.2.3a", which the library takes for a bad one. */
+static bool looks_like_number(struct mu_str name)
+{
+  size_t dots = 0;
+  for (size_t i = 0; i < name.len; i++) {
+    if (!isdigit((unsigned char)name.at[i]) && name.at[i] != '.')
+      return false;
+    dots += name.at[i] == '.';
+    if (dots > 1)
+      return true;
+  }
+  return true;
+}
+
+/*
+ * Takes the first subprotocol that is offered, by giving it to the one of ours that has no name of its own (net.c). The bounds are those of
+ * the library, which would cut the connection without a word. NULL: fine.
+ */
+static const char *take_subprotocol(struct mui_session *session, struct lws *wsi, bool any)
+{
+  enum { LIST_MAX = 126 };
+  struct mui_net *net = session->net;
+  char list[LIST_MAX + 2];
+  size_t len;
+  int total = lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL);
+  if (total <= 0)
+    return NULL;
+  if (!any)
     return "no subprotocol is known here";
+  if (total > LIST_MAX || !mui_header(wsi, "sec-websocket-protocol", list, sizeof list, &len) || strlen(list) != len)
+    return "the list of subprotocols is too long";
+  bool first = true;
+  char *rest = list;
+  for (char *word; (word = strsep(&rest, ","));) {
+    word += strspn(word, " \t");
+    struct mu_str name = {word, strcspn(word, " \t")};
+    if (!is_token(name) || word[name.len + strspn(word + name.len, " \t")] != '\0')
+      return "Sec-WebSocket-Protocol is not a list of names";
+    if (!first)
+      continue;
+    if (name.len >= sizeof net->subprotocol)
+      return "the name of a subprotocol is too long";
+    if (looks_like_number(name))
+      return "a number is no name of a subprotocol";
+    snprintf(net->subprotocol, sizeof net->subprotocol, "%.*s", (int)name.len, name.at);
+    first = false;
+  }
   return NULL;
 }
 
@@ -243,5 +300,8 @@ int mui_ws_upgrade(struct lws *wsi, struct mui_session *session, const char *pro
     return refuse_as(wsi, session, 404, "not_found", "no such path");
   if (!mui_origin_allowed(session, wsi, route->ws.origin))
     return refuse_as(wsi, session, 403, "origin", "this Origin is not allowed");
+  problem = take_subprotocol(session, wsi, route->ws.any_subprotocol);
+  if (problem)
+    return refuse_as(wsi, session, 400, "bad_upgrade", problem);
   return ask_plugin(wsi, session, route, view);
 }

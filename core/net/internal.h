@@ -88,10 +88,12 @@ MUI_API bool mui_route_parameters(const struct mui_route *route, struct mu_str p
 struct mui_net {
   struct mui_runtime *runtime;
   struct lws_context *context;
-  struct lws_vhost *plain;        /* listeners without TLS */
-  struct mui_router *ws_routes;   /* net.c */
-  struct mui_router *http_routes; /* net.c */
-  struct mui_limits limits;       /* without the list of proxies, which peers.c has */
+  struct lws_vhost *plain;           /* listeners without TLS */
+  struct lws_protocols protocols[3]; /* of all vhosts that listen; the last is empty */
+  char subprotocol[63];              /* the second one's name */
+  struct mui_router *ws_routes;      /* net.c */
+  struct mui_router *http_routes;    /* net.c */
+  struct mui_limits limits;          /* without the list of proxies, which peers.c has */
   struct mui_net_stats stats;
   bool stopping;
   unsigned descriptors; /* the library takes descriptors below this */

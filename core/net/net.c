@@ -92,19 +92,26 @@ static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *us
   }
 }
 
-static const struct lws_protocols protocols[] = {
-    {.name = "muster", .callback = on_server, .rx_buffer_size = MUI_RX_BUFFER, .tx_packet_size = MUI_TX_PACKET},
-    {0},
-};
+/*
+ * The library picks a subprotocol from its own table, before it asks us. So the second one of ours has a name in our memory: that which
+ * the client offers whose upgrade is just being accepted. The library looks at it within that call, and for nothing else.
+ */
+static void fill_protocols(struct mui_net *net)
+{
+  static const struct lws_protocols ours = {
+      .name = "muster", .callback = on_server, .rx_buffer_size = MUI_RX_BUFFER, .tx_packet_size = MUI_TX_PACKET};
+  net->protocols[0] = net->protocols[1] = ours;
+  net->protocols[1].name = net->subprotocol;
+  strcpy(net->subprotocol, "(none)"); /* nobody can offer that */
+}
 
 /* No validity timers: they cost a walk of a sorted list at every pong. wheel.c does the same for all. */
 static const lws_retry_bo_t no_validity = {0};
 
 void mui_net_vhost_info(struct mui_net *net, struct lws_context_creation_info *info)
 {
-  (void)net;
   info->port = CONTEXT_PORT_NO_LISTEN_SERVER;
-  info->protocols = protocols;
+  info->protocols = net->protocols;
   info->retry_and_idle_policy = &no_validity;
   info->keepalive_timeout = 10;
   info->timeout_secs = 10;
@@ -206,6 +213,7 @@ struct mui_net *mui_net_new(struct mui_runtime *runtime)
     return NULL;
   net->runtime = runtime;
   library_log = runtime->core;
+  fill_protocols(net);
   lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
   net->limits =
       (struct mui_limits){.max_connections = 10000, .header_timeout_s = 10, .body_timeout_s = 20, .send_timeout_s = 30};
