@@ -8,6 +8,8 @@
  *   /never  no answer
  *   /user   needs a principal
  *   /files/ the folder
+ *   /api/fuzz/later   the same as REST, GET and POST, after ?ms=N; the body is {"text":…}
+ *   /api/fuzz/known   the same for who has a token "N", which is found good after N ms
  */
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +18,11 @@
 
 #include <muster/http.h>
 #include <muster/log.h>
+#include <muster/bus.h>
 #include <muster/loop.h>
+#include <muster/plugin.h>
+#include <muster/rest.h>
+#include "bus/bus.h"
 #include "loop/loop.h"
 #include "net/net.h"
 
@@ -91,6 +97,123 @@ static int never(void *self, mu_http *request)
   return MU_PENDING;
 }
 
+/* ---- REST ------------------------------------------------------------------------------------ */
+
+static void say_rest(mu_http *request)
+{
+  const char *tag = mu_rest_text(request, "tag"), *text = mu_rest_text(request, "text");
+  const struct mu_principal *principal = mu_http_principal(request);
+  mu_text *body = mu_text_printf("{\"tag\":\"%s\",\"text\":\"%s\",\"user\":\"%s\"}", tag ? tag : "", text ? text : "",
+                                 principal ? principal->id : "");
+  mu_http_answer(request, 200, "application/json", body);
+  mu_text_unref(body);
+}
+
+static void on_rest_time(void *context)
+{
+  struct wait *wait = context;
+  mu_http *request = mu_http_find(wait->in, wait->id);
+  if (request)
+    say_rest(request);
+  mu_timer_free(wait->timer);
+  free(wait);
+}
+
+static int rest_later(void *self, mu_http *request)
+{
+  int64_t ms = mu_rest_int(request, "ms", 0);
+  if (ms == 0) {
+    say_rest(request);
+    return 0;
+  }
+  struct wait *wait = calloc(1, sizeof *wait);
+  if (!wait)
+    return MU_ENOMEM;
+  *wait = (struct wait){.in = self, .id = mu_http_get_id(request)};
+  wait->timer = mu_timer_new(wait->in, on_rest_time, wait);
+  mu_timer_start(wait->timer, (uint64_t)ms, 0);
+  return MU_PENDING;
+}
+
+static const struct mu_rest_field rest_query[] = {
+    {.name = "tag", .type = MU_REST_STRING, .max = 100},
+    {.name = "ms", .type = MU_REST_INTEGER, .min = 0, .max = 1000},
+};
+static const struct mu_rest_field rest_body[] = {
+    {.name = "text", .type = MU_REST_STRING, .flags = MU_REST_REQUIRED, .min = 0, .max = 4096},
+};
+#define SHARED .query = MU_REST_FIELDS(rest_query)
+static const struct mu_rest_route rest_routes[] = {
+    MU_REST(GET, "/api/fuzz/later", PUBLIC, rest_later, SHARED),
+    MU_REST(POST, "/api/fuzz/later", PUBLIC, rest_later, SHARED, .body = MU_REST_FIELDS(rest_body), .max_body = 4200),
+    MU_REST(GET, "/api/fuzz/known", USER, rest_later, SHARED),
+    MU_REST(POST, "/api/fuzz/known", USER, rest_later, SHARED, .body = MU_REST_FIELDS(rest_body), .max_body = 4200),
+};
+
+struct asked {
+  mu_instance *in;
+  mu_timer *timer;
+  mu_auth_done done;
+  void *context;
+};
+
+static void on_asked(void *context)
+{
+  struct asked *asked = context;
+  const struct mu_principal *principal =
+      mu_principal_new(&(struct mu_principal){.size = sizeof *principal,
+                                              .provider = mu_instance_name(asked->in),
+                                              .id = "known",
+                                              .name = "",
+                                              .role = MU_ROLE_USER,
+                                              .owner = "known",
+                                              .credential = ""});
+  asked->done(asked->context, &(struct mu_auth_answer){.size = sizeof(struct mu_auth_answer),
+                                                       .verdict = MU_AUTH_GRANTED,
+                                                       .principal = principal});
+  mu_principal_unref(principal);
+  mu_timer_free(asked->timer);
+  free(asked);
+}
+
+/* The token is the number of milliseconds that its judge takes; others are not known. */
+static int judge(void *self, const struct mu_credential *credential, mu_auth_done done, void *context)
+{
+  struct asked *asked = calloc(1, sizeof *asked);
+  if (!asked || credential->secret.len == 0 || *credential->secret.at < '0' || *credential->secret.at > '9') {
+    free(asked);
+    done(context, &(struct mu_auth_answer){.size = sizeof(struct mu_auth_answer), .verdict = MU_AUTH_UNKNOWN});
+    return 0;
+  }
+  uint64_t ms = 0;
+  for (size_t i = 0; i < credential->secret.len; i++)
+    ms = ms * 10 + (uint64_t)(credential->secret.at[i] - '0');
+  *asked = (struct asked){.in = self, .done = done, .context = context};
+  if (ms == 0) {
+    asked->timer = NULL;
+    on_asked(asked);
+    return 0;
+  }
+  asked->timer = mu_timer_new(asked->in, on_asked, asked);
+  mu_timer_start(asked->timer, ms, 0);
+  return MU_PENDING;
+}
+
+static int serve_rest(mu_instance *in)
+{
+  static const struct mu_auth auth = {.size = sizeof auth, .kinds = MU_CREDENTIAL_TOKEN, .judge = judge};
+  struct mu_rest_api api = {.size = sizeof api,
+                            .title = "Fuzz",
+                            .routes = rest_routes,
+                            .count = MU_COUNT(rest_routes),
+                            .route_size = sizeof *rest_routes,
+                            .field_size = sizeof *rest_query};
+  int error = mu_service_provide(in, MU_SERVICE_AUTH, &auth, in);
+  return error ? error : mu_rest_serve(in, &api, in);
+}
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
 static void stopped(void *context)
 {
   mui_loop_break(context);
@@ -109,7 +232,7 @@ int main(int argc, char **argv)
   struct mui_runtime runtime = {.node = "test", .root = ""};
   char problem[256];
   if (!(runtime.loop = mui_loop_new(1, 0)) || !(runtime.core = mui_instance_new(&runtime, "core", "core")) ||
-      !(runtime.net = mui_net_new(&runtime)))
+      !(runtime.bus = mui_bus_new()) || !(runtime.net = mui_net_new(&runtime)))
     return 1;
   mu_instance *in = mui_instance_new(&runtime, "routes", "test");
   struct mu_http_route routes[] = {
@@ -126,6 +249,8 @@ int main(int argc, char **argv)
     if (mu_http_route(in, &routes[i], in) < 0)
       return 1;
   }
+  if (!in || serve_rest(in) < 0)
+    return 1;
   if (argc > 1 && *argv[1]) {
     struct mu_http_files files = {
         .size = sizeof files, .prefix = "/files/", .folder = argv[1], .access = MU_ACCESS_PUBLIC};
@@ -159,6 +284,7 @@ int main(int argc, char **argv)
   mui_net_free(runtime.net);
   mui_instance_free(in);
   mui_instance_revoke(runtime.core);
+  mui_bus_free(runtime.bus);
   mui_loop_free(runtime.loop);
   mui_instance_free(runtime.core);
   return 0;
