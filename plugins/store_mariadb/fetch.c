@@ -124,14 +124,15 @@ static struct mu_value value_of(const struct column *column, const MYSQL_BIND *b
   }
 }
 
-/* A text that was longer than its room is read once more. */
-static int widen(MYSQL_STMT *handle, struct column *column, MYSQL_BIND *bind, unsigned i)
+/* A text that was longer than its room is read once more. The handle has a copy of `bind` with the old room: *moved. */
+static int widen(MYSQL_STMT *handle, struct column *column, MYSQL_BIND *bind, unsigned i, bool *moved)
 {
   if (!column->text || column->null || column->len <= column->room)
     return 0;
   char *wider = realloc(column->text, column->len);
   if (!wider)
     return MU_ENOMEM;
+  *moved = true;
   column->text = wider;
   column->room = column->len;
   bind->buffer = wider;
@@ -175,10 +176,13 @@ int fetch_rows(struct link *link, MYSQL_STMT *handle, const struct mu_store_run 
       result = 1;
       break;
     }
+    bool moved = false;
     for (unsigned i = 0; i < count && result == 0; i++) {
-      result = widen(handle, &columns[i], &binds[i], i);
+      result = widen(handle, &columns[i], &binds[i], i, &moved);
       values[i] = value_of(&columns[i], &binds[i]);
     }
+    if (moved && mysql_stmt_bind_result(handle, binds) != 0 && result == 0)
+      result = 1;
     if (result == 0)
       result = mu_store_row(run->rows, values);
     if (result == 0 && run->until_ns != 0 && mu_mono_ns() >= run->until_ns)
