@@ -94,9 +94,12 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int pages)
   if (pages < WAL_PAGES)
     return SQLITE_OK;
   link->own = true;
-  if (pages < WAL_MANY || pages % WAL_PAGES) {
+  if (pages < link->waited_pages) /* it began anew */
+    link->waited_pages = 0;
+  if (pages < WAL_MANY || pages < link->waited_pages + WAL_PAGES) {
     sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
   } else {
+    link->waited_pages = pages;
     sqlite3_busy_timeout(db, CHECKPOINT_MS);
     sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     sqlite3_busy_timeout(db, BUSY_MS);

@@ -24,6 +24,7 @@ struct link {
   bool transaction; /* was begun */
   int64_t until_ns; /* of the statement that runs */
   sqlite3_stmt *commands[COMMAND_COUNT];
+  int waited_pages; /* of the log, when readers were waited for last */
   unsigned tended;
 };
 
