@@ -67,8 +67,11 @@ bool wire_next(struct mu_str object, size_t *at, struct mu_str *name, struct wir
 void wire_unescape(struct mu_str quoted, struct mu_buf *out);
 /** Whether a string's text is `word`, which has no escapes. */
 bool wire_is(const struct wire_value *value, const char *word);
+bool wire_is_utf8(struct mu_str text);
 /** Unicode characters of UTF-8 text. */
 size_t wire_characters(struct mu_str text);
+/** The first `max` characters of it. */
+struct mu_str wire_cut(struct mu_str text, size_t max);
 
 /**
  * What the others get: a text with one reference, or NULL when memory is out. In RELAY_JSON `wire` must have been read from `message`;

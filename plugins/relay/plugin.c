@@ -95,11 +95,18 @@ static void check(const void *given, struct mu_check *check)
     mu_check_error(check, "websocket_base_url", "websocket_base_url has no slash at its end: \"/ws/ID\" is added");
 }
 
+/* ---- life ------------------------------------------------------------------------------------ */
+
 static void fini(void *self)
 {
   struct relay *relay = self;
   rest_fini(relay);
+  endpoints_fini(relay);
   alerts_fini(relay);
+  tasks_fini(relay);
+  commands_fini(relay);
+  pending_fini(relay);
+  channels_fini(relay);
   mu_map_free(relay->by_key);
   mu_map_free(relay->by_uuid);
   mu_map_free(relay->online);
@@ -119,11 +126,11 @@ static int init(mu_instance *in, const void *config, void **self)
   relay->online = mu_map_new();
   if (!relay->by_key || !relay->by_uuid || !relay->online)
     goto fail;
-  result = alerts_init(relay);
-  if (result == 0)
-    result = rest_init(relay);
-  if (result != 0)
-    goto fail;
+  static int (*const parts[])(struct relay *) = {endpoints_init, pending_init, commands_init,
+                                                 channels_init,  alerts_init,  rest_init};
+  for (size_t i = 0; i < MU_COUNT(parts); i++)
+    if ((result = parts[i](relay)) != 0)
+      goto fail;
   *self = relay;
   return 0;
 fail:
@@ -144,7 +151,44 @@ static int start(void *self)
   if (result != 0)
     return result;
   relay->provider = ((const struct mu_accounts *)service.api)->provider;
-  return rest_start(relay);
+  static int (*const parts[])(struct relay *) = {tables_migrate, stats_start, commands_start, endpoints_start,
+                                                 rest_start};
+  for (size_t i = 0; i < MU_COUNT(parts) && result == 0; i++)
+    result = parts[i](relay);
+  return result;
+}
+
+static void written(void *context, int error)
+{
+  struct relay *relay = context;
+  if (error != 0)
+    mu_log(relay->in, MU_LOG_WARN, "the last messages and statistics were not stored: %s", mu_strerror(error));
+  relay->written = true;
+  if (relay->awaited)
+    mu_stopped(relay->in);
+}
+
+static int stop(void *self)
+{
+  struct relay *relay = self;
+  relay->stopping = true;
+  if (!relay->store) /* it never started */
+    return 0;
+  pending_none_connected(relay);
+  relay_flush(relay, NULL, written, relay);
+  relay->awaited = !relay->written;
+  return relay->awaited ? MU_PENDING : 0;
+}
+
+static int reconfigure(void *self, const void *given)
+{
+  struct relay *relay = self;
+  const struct config *old = relay->config, *new = given;
+  if (new->max_message != old->max_message || new->max_waiting != old->max_waiting ||
+      new->ping_every != old->ping_every)
+    return MU_RESTART;
+  relay->config = new;
+  return 0;
 }
 
 static const char *const needs[] = {MU_SERVICE_STORE, MU_SERVICE_ACCOUNTS, NULL};
@@ -160,6 +204,8 @@ static const struct mu_component components[] = {{
     .check = check,
     .init = init,
     .start = start,
+    .reconfigure = reconfigure,
+    .stop = stop,
     .fini = fini,
 }};
 

@@ -64,7 +64,8 @@ struct device {
   size_t connections;
   struct channel *newest; /**< where commands go: the connection that identified last; NULL: offline */
   size_t refs;
-  bool listed; /**< in relay->online */
+  unsigned asking; /**< times that the database is asked about it */
+  bool listed;     /**< in relay->online */
 };
 
 /** What alerts.c keeps per endpoint. */
@@ -124,6 +125,7 @@ struct relay {
   mu_timer *poll, *prune;
   uint64_t epoch; /* changes so far: what was read before one is read again */
   bool stopping;
+  bool written, awaited; /* all of it, at the end */
 };
 
 /* ---- asking ----------------------------------------------------------------------------------- */
@@ -236,6 +238,8 @@ int relay_write(struct relay *relay, struct mu_sql sql, const struct mu_value *v
 
 /** A random UUID v4. 0 or MU_EIO. */
 int relay_uuid(char out[RELAY_UUID_SIZE]) MU_MUST_USE;
+/** Many of them. */
+int relay_uuids(char (*out)[RELAY_UUID_SIZE], size_t count) MU_MUST_USE;
 /** `len` URL-safe random characters and a NUL. 0 or MU_EIO. */
 int relay_random_id(char *out, size_t len) MU_MUST_USE;
 /** SHA-256 of a token in lower-case hex, as muster_endpoint_access keeps it. 0 or MU_EIO. */

@@ -6,23 +6,36 @@
 
 #include "relay.h"
 
-int relay_uuid(char out[RELAY_UUID_SIZE])
+static void write_uuid(unsigned char b[16], char out[RELAY_UUID_SIZE])
 {
-  unsigned char b[16];
-  int result = mu_random(b, sizeof b);
-  if (result != 0)
-    return result;
+  static const char hex[] = "0123456789abcdef";
   b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
   b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-  static const char hex[] = "0123456789abcdef";
   char *to = out;
-  for (size_t i = 0; i < sizeof b; i++) {
+  for (size_t i = 0; i < 16; i++) {
     if (i == 4 || i == 6 || i == 8 || i == 10)
       *to++ = '-';
     *to++ = hex[b[i] >> 4];
     *to++ = hex[b[i] & 15];
   }
   *to = '\0';
+}
+
+int relay_uuid(char out[RELAY_UUID_SIZE])
+{
+  return relay_uuids((char(*)[RELAY_UUID_SIZE])out, 1);
+}
+
+int relay_uuids(char (*out)[RELAY_UUID_SIZE], size_t count)
+{
+  unsigned char bytes[16 * 64];
+  for (size_t i = 0; i < count; i++) {
+    size_t left = count - i < 64 ? count - i : 64;
+    int result = i % 64 == 0 ? mu_random(bytes, left * 16) : 0;
+    if (result != 0)
+      return result;
+    write_uuid(bytes + i % 64 * 16, out[i]);
+  }
   return 0;
 }
 

@@ -33,7 +33,7 @@ static const struct mu_sql released[] = {
      .mariadb =
          "CREATE TABLE IF NOT EXISTS endpoint_stats ("
          "id VARCHAR(191) NOT NULL, endpoint_id VARCHAR(191) NOT NULL, current_connections INTEGER NOT NULL DEFAULT 0, "
-         "total_connections INTEGER NOT NULL DEFAULT 0, total_messages INTEGER NOT NULL DEFAULT 0, "
+         "total_connections BIGINT NOT NULL DEFAULT 0, total_messages BIGINT NOT NULL DEFAULT 0, "
          "updated_at DATETIME(3) NOT NULL, UNIQUE INDEX endpoint_stats_endpoint_id_key (endpoint_id), PRIMARY KEY "
          "(id), "
          "CONSTRAINT endpoint_stats_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES endpoints (id) " CASCADE

@@ -352,3 +352,35 @@ size_t wire_characters(struct mu_str text)
     count += (text.at[i] & 0xc0) != 0x80;
   return count;
 }
+
+struct mu_str wire_cut(struct mu_str text, size_t max)
+{
+  for (size_t i = 0; i < text.len; i++)
+    if ((text.at[i] & 0xc0) != 0x80 && max-- == 0)
+      return (struct mu_str){text.at, i};
+  return text;
+}
+
+/* Bytes of the character that begins here; 0: none does. */
+static size_t utf8_character(const unsigned char *p, size_t len)
+{
+  if (p[0] < 0x80)
+    return 1;
+  size_t need = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+  if (need == 0 || need > len)
+    return 0;
+  for (size_t i = 1; i < need; i++)
+    if ((p[i] & 0xc0) != 0x80)
+      return 0;
+  bool long_form = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+  bool nobody = (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90);
+  return long_form || nobody ? 0 : need;
+}
+
+bool wire_is_utf8(struct mu_str text)
+{
+  for (size_t i = 0, step; i < text.len; i += step)
+    if (!(step = utf8_character((const unsigned char *)text.at + i, text.len - i)))
+      return false;
+  return true;
+}
