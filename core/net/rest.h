@@ -84,6 +84,7 @@ struct mui_rest_faults {
   struct mu_buf details; /* a JSON array without its end */
   unsigned count;
   bool zh;
+  const char *code; /* of the first bad field; NULL: VALIDATION_ERROR */
 };
 
 /* Puts the checked members of `object` (may be NULL) into `values`. False: out of memory. */

@@ -324,7 +324,7 @@ static struct json_object *check_value(const struct mui_rest_field *field, struc
   return made;
 }
 
-static bool check_member(const struct mui_rest_field *field, bool given, struct json_object *value,
+static bool judge_member(const struct mui_rest_field *field, bool given, struct json_object *value,
                          const struct place *place, struct json_object *values, struct mui_rest_faults *faults)
 {
   struct json_object *made = NULL;
@@ -345,6 +345,22 @@ static bool check_member(const struct mui_rest_field *field, bool given, struct 
     return true;
   json_object_put(made);
   return false;
+}
+
+/* The first fault of all gives the error its code, its own or that of what is around it. */
+static void name_fault(struct mui_rest_faults *faults, unsigned before, const struct mui_rest_field *field)
+{
+  if (before == 0 && faults->count > 0 && !faults->code)
+    faults->code = field->is.code;
+}
+
+static bool check_member(const struct mui_rest_field *field, bool given, struct json_object *value,
+                         const struct place *place, struct json_object *values, struct mui_rest_faults *faults)
+{
+  unsigned before = faults->count;
+  bool went = judge_member(field, given, value, place, values, faults);
+  name_fault(faults, before, field);
+  return went;
 }
 
 static bool check_table(const struct mui_rest_table *table, struct json_object *object, const struct place *outer,
@@ -481,10 +497,13 @@ bool mui_rest_check_query(const struct mui_rest_table *table, const struct mu_ht
       place.name = given ? field->is.also : field->is.name;
     }
     bool went = true;
-    if (bad)
+    unsigned before = faults->count;
+    if (bad) {
       fault_type(faults, &place, &field->is, field->is.type);
-    else
+      name_fault(faults, before, field);
+    } else {
       went = check_member(field, given, value, &place, values, faults);
+    }
     json_object_put(value);
     if (!went)
       return false;

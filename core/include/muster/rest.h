@@ -74,6 +74,8 @@ struct mu_rest_field {
   const char *help;
   /** Instead of the core's own words for a missing value, a wrong type or a length; NULL: the core's. */
   struct mu_words words;
+  /** The error's code when this is the first field that is wrong; NULL: VALIDATION_ERROR. */
+  const char *code;
 };
 
 /** How a route words its errors: released clients differ. */
