@@ -99,8 +99,10 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int pages)
   if (pages < WAL_MANY || pages < link->waited_pages + WAL_PAGES) {
     sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
   } else {
+    /* The longer the log, the longer: reads take what they take, and without an end it would have none. */
+    int times = pages / (WAL_MANY / 2);
     link->waited_pages = pages;
-    sqlite3_busy_timeout(db, CHECKPOINT_MS);
+    sqlite3_busy_timeout(db, times < 7 ? CHECKPOINT_MS * times * times : CHECKPOINT_MS * 50);
     sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     sqlite3_busy_timeout(db, BUSY_MS);
   }
