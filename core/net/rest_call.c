@@ -113,6 +113,20 @@ void mui_rest_preflight(struct mu_http *request, const char *allow)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
+/* The path as it was declared: what stood in it may be a secret. */
+static void account(const struct mu_http *request, int status, const char *code)
+{
+  mu_instance *in = request->route ? request->route->in : request->net->runtime->core;
+  const char *path = request->route ? request->route->path : "/api/";
+  mu_count(mu_counter_get(in, status < 500 ? "rest_refused" : "rest_failed"), 1);
+  if (status >= 500)
+    mu_log_limited(in, status == 503 ? MU_LOG_INFO : MU_LOG_WARN, "rest failed", "request %s, %s %s: %d %s",
+                   request->rest->id, request->method_name, path, status, code);
+  else if (status == 400 || status == 413 || status == 415)
+    mu_log_limited(in, MU_LOG_INFO, "rest refused", "%s: request %s, %s %s: %d %s", request->peer, request->rest->id,
+                   request->method_name, path, status, code);
+}
+
 int mui_rest_fail(struct mu_http *request, int status, const char *code, struct mu_words words, const char *details)
 {
   const struct mui_rest_call *call = request->rest;
@@ -138,9 +152,7 @@ int mui_rest_fail(struct mu_http *request, int status, const char *code, struct 
   mu_buf_adds(&json, "}");
   mu_text *body = mu_buf_take_text(&json);
   mu_buf_free(&json);
-  if (status >= 500 && status != 503)
-    mu_log_limited(request->route ? request->route->in : request->net->runtime->core, MU_LOG_WARN, "rest error",
-                   "request %s (%s): %d %s", call->id, request->route ? request->route->path : "?", status, code);
+  account(request, status, code);
   int result = mu_http_answer(request, status, body ? "application/json; charset=utf-8" : NULL, body);
   mu_text_unref(body);
   return result;
@@ -271,8 +283,8 @@ bool mui_rest_prepare(struct mu_http *request)
   else if (!good || faults.details.failed)
     mui_http_decline(request, 503, "out_of_memory", "try again later");
   else if (faults.count)
-    mui_rest_fail(request, 400, "VALIDATION_ERROR", MU_WORDS("the request's data are not valid", "请求数据验证失败"),
-                  faults.details.at);
+    mui_rest_fail(request, 400, faults.code ? faults.code : "VALIDATION_ERROR",
+                  MU_WORDS("the request's data are not valid", "请求数据验证失败"), faults.details.at);
   mu_buf_free(&faults.details);
   return request->state == MUI_REQUEST_RUNNING;
 }

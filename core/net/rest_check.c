@@ -407,7 +407,7 @@ static struct json_object *from_text(struct mu_str text, enum mu_rest_type type,
   case MU_REST_INTEGER:
   case MU_REST_NUMBER:
   case MU_REST_TIME:
-    if (numeric) {
+    if (numeric && text.at[text.len - 1] >= '0' && text.at[text.len - 1] <= '9') {
       int result = mu_json_parse(text.at, text.len, &made, &error);
       *failed |= result == MU_ENOMEM;
       if (result == 0 || type != MU_REST_TIME)

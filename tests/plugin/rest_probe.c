@@ -13,19 +13,47 @@
 #include <muster/muster.h>
 #include <muster/rest.h>
 
-struct probe {
-  mu_instance *in;
-};
-
-/* ---- tokens ---------------------------------------------------------------------------------- */
-
+/* Whatever waits for a timer; freed with the plugin at the latest. */
 struct waiting {
+  struct waiting *next, **pprev;
   struct probe *probe;
   mu_timer *timer;
-  mu_auth_done done;
+  mu_auth_done done; /* a token: its judge's answer; otherwise an answer */
   void *context;
   char id[64];
+  mu_http_id request;
 };
+
+struct probe {
+  mu_instance *in;
+  struct waiting *waiting;
+};
+
+static struct waiting *wait_for(struct probe *probe, uint64_t ms, void (*then)(void *context))
+{
+  struct waiting *waiting = calloc(1, sizeof *waiting);
+  if (!waiting)
+    return NULL;
+  waiting->probe = probe;
+  waiting->next = probe->waiting;
+  waiting->pprev = &probe->waiting;
+  if (waiting->next)
+    waiting->next->pprev = &waiting->next;
+  probe->waiting = waiting;
+  waiting->timer = mu_timer_new(probe->in, then, waiting);
+  mu_timer_start(waiting->timer, ms, 0);
+  return waiting;
+}
+
+static void forget(struct waiting *waiting)
+{
+  *waiting->pprev = waiting->next;
+  if (waiting->next)
+    waiting->next->pprev = waiting->pprev;
+  free(waiting);
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 static void grant(const struct probe *probe, const char *id, enum mu_role role, mu_auth_done done, void *context)
 {
@@ -48,7 +76,7 @@ static void on_waited(void *context)
   struct waiting *waiting = context;
   grant(waiting->probe, waiting->id, MU_ROLE_USER, waiting->done, waiting->context);
   mu_timer_free(waiting->timer);
-  free(waiting);
+  forget(waiting);
 }
 
 static int judge(void *self, const struct mu_credential *credential, mu_auth_done done, void *context)
@@ -71,13 +99,12 @@ static int judge(void *self, const struct mu_credential *credential, mu_auth_don
   if (strcmp(token, "never") == 0)
     return MU_PENDING;
   if (strncmp(token, "slow:", 5) == 0) {
-    struct waiting *waiting = calloc(1, sizeof *waiting);
+    struct waiting *waiting = wait_for(probe, 150, on_waited);
     if (!waiting)
       return MU_ENOMEM;
-    *waiting = (struct waiting){.probe = probe, .done = done, .context = context};
+    waiting->done = done;
+    waiting->context = context;
     snprintf(waiting->id, sizeof waiting->id, "%s", id);
-    waiting->timer = mu_timer_new(probe->in, on_waited, waiting);
-    mu_timer_start(waiting->timer, 150, 0);
     return MU_PENDING;
   }
   if (strncmp(token, "banned:", 7) == 0) {
@@ -125,33 +152,23 @@ static int show(void *self, mu_http *request)
   return mu_rest_answer(request, 0, answer);
 }
 
-struct later {
-  mu_instance *in;
-  mu_http_id id;
-  mu_timer *timer;
-};
-
 static void on_later(void *context)
 {
-  struct later *later = context;
-  mu_http *request = mu_http_find(later->in, later->id);
+  struct waiting *waiting = context;
+  mu_http *request = mu_http_find(waiting->probe->in, waiting->request);
   if (request)
     show(NULL, request);
-  mu_timer_free(later->timer);
-  free(later);
+  mu_timer_free(waiting->timer);
+  forget(waiting);
 }
 
 /* The same after ?page milliseconds. */
 static int defer(void *self, mu_http *request)
 {
-  struct probe *probe = self;
-  struct later *later = calloc(1, sizeof *later);
-  if (!later)
+  struct waiting *waiting = wait_for(self, (uint64_t)mu_rest_int(request, "page", 1), on_later);
+  if (!waiting)
     return MU_ENOMEM;
-  later->in = probe->in;
-  later->id = mu_http_get_id(request);
-  later->timer = mu_timer_new(probe->in, on_later, later);
-  mu_timer_start(later->timer, (uint64_t)mu_rest_int(request, "page", 1), 0);
+  waiting->request = mu_http_get_id(request);
   return MU_PENDING;
 }
 
@@ -290,7 +307,10 @@ static int init(mu_instance *in, const void *config, void **self)
 
 static void fini(void *self)
 {
-  free(self);
+  struct probe *probe = self;
+  while (probe->waiting)
+    forget(probe->waiting);
+  free(probe);
 }
 
 static const char *const provides[] = {MU_SERVICE_AUTH, NULL};
