@@ -5,7 +5,7 @@
 
 #include "rest.h"
 
-static const struct rest_part *const parts[] = {&rest_endpoints};
+static const struct rest_part *const parts[] = {&rest_endpoints, &rest_devices, &rest_access, &rest_admin};
 
 /* What is kept has this before it. */
 struct keep {
@@ -266,6 +266,42 @@ int rest_own_device(struct relay *relay, mu_http *request, struct mu_str endpoin
                   values, 1, true, then, kept);
 }
 
+/* ---- changes of endpoints -------------------------------------------------------------------- */
+
+static void release_change(void *kept)
+{
+  struct rest_change *change = kept;
+  free(change->endpoint_uuid);
+  json_object_put(change->body);
+}
+
+struct rest_change *rest_change_new(const struct mu_result *result)
+{
+  struct rest_change *change = rest_keep(sizeof *change, release_change);
+  if (!change)
+    return NULL;
+  change->ms = mu_now_ms();
+  change->endpoint_uuid = rest_text(mu_result_at(result, 0, REST_ENDPOINT_ID));
+  if (change->endpoint_uuid)
+    return change;
+  rest_drop(change);
+  return NULL;
+}
+
+void rest_changed(struct relay *relay, const struct mu_result *result, void *kept)
+{
+  const struct rest_change *change = kept;
+  (void)result;
+  endpoint_refresh(relay, change->endpoint_uuid, NULL, NULL);
+}
+
+int rest_answer_change(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
+{
+  struct rest_change *change = kept;
+  (void)relay, (void)result;
+  return mu_rest_answer(request, 0, json_object_get(change->body));
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 int rest_init(struct relay *relay)
@@ -293,6 +329,17 @@ int rest_init(struct relay *relay)
                                   .route_size = sizeof(struct mu_rest_route),
                                   .field_size = sizeof(struct mu_rest_field)};
   return mu_rest_serve(relay->in, &api, relay);
+}
+
+int rest_start(struct relay *relay)
+{
+  struct mu_service service;
+  int error = mu_service_get(relay->in, MU_SERVICE_ACCOUNTS, &service);
+  if (error != 0)
+    return error;
+  const struct mu_accounts *accounts = service.api;
+  return accounts->user_count(service.self, relay->in, "endpoint_count",
+                              "(SELECT COUNT(*) FROM endpoints WHERE endpoints.user_id = users.id)");
 }
 
 void rest_fini(struct relay *relay)

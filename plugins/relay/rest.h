@@ -151,8 +151,24 @@ enum {
 };
 extern const struct mu_rest_field rest_device_fields[REST_DEVICE_COLUMNS];
 
+/** The description of {"data":{"endpoints":[…]}}, and the answer itself from rows of REST_ENDPOINT_SELECT. */
+extern const struct mu_rest_field rest_endpoints_answer[1];
+struct json_object *rest_endpoint_list(struct relay *relay, mu_http *request, const struct mu_result *result);
 /** Its address, as a JSON text. */
 struct json_object *rest_websocket_url(const struct relay *relay, mu_http *request, struct mu_str key);
+
+/** A change of an endpoint, from the commit to the answer; its own row 0 is of REST_ENDPOINT_COLUMNS. */
+struct rest_change {
+  char *endpoint_uuid;
+  struct json_object *body; /**< what will be answered; NULL: not known yet */
+  int64_t ms;
+};
+/** For rest_write(); `result` is the endpoint's row, from rest_own_endpoint(). NULL: out of memory. */
+struct rest_change *rest_change_new(const struct mu_result *result);
+/** rest_committed: kept is a struct rest_change, and open connections are told of it. */
+void rest_changed(struct relay *relay, const struct mu_result *result, void *kept);
+/** rest_then: answers with its body. */
+int rest_answer_change(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept);
 
 /* ---- routes ----------------------------------------------------------------------------------- */
 
@@ -166,6 +182,6 @@ struct rest_part {
     (array_), MU_COUNT(array_)                                                                                         \
   }
 
-extern const struct rest_part rest_endpoints;
+extern const struct rest_part rest_endpoints, rest_devices, rest_access, rest_admin;
 
 #endif
