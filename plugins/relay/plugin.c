@@ -151,7 +151,8 @@ static int start(void *self)
   if (result != 0)
     return result;
   relay->provider = ((const struct mu_accounts *)service.api)->provider;
-  static int (*const parts[])(struct relay *) = {tables_migrate, stats_start, commands_start, endpoints_start};
+  static int (*const parts[])(struct relay *) = {tables_migrate, stats_start, commands_start, endpoints_start,
+                                                 rest_start};
   for (size_t i = 0; i < MU_COUNT(parts) && result == 0; i++)
     result = parts[i](relay);
   return result;

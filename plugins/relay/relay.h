@@ -211,6 +211,8 @@ void alerts_value(struct device *device, const struct data_value *value);
 /* rest.c. */
 /** Claims the routes; called from init. */
 int rest_init(struct relay *relay);
+/** All services are bound; called from start. */
+int rest_start(struct relay *relay);
 void rest_fini(struct relay *relay);
 
 /* ---- asking the store ------------------------------------------------------------------------- */
