@@ -27,31 +27,36 @@ enum {
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-/* The ask is in no list; `result` NULL: what it says itself. */
-static void tell(mu_store_front *front, struct mui_ask *ask, const struct mu_result *other)
+/* A worker may still have the ask: only what is the loop's is looked at. */
+static void tell_result(mu_store_front *front, struct mui_ask *ask, const struct mu_result *result)
 {
-  static const char *const empty = "";
-  struct mu_result own = {.size = sizeof own,
-                          .error = ask->error,
-                          .reason = ask->reason ? ask->reason : empty,
-                          .key = ask->key ? ask->key : empty,
-                          .failed = ask->failed,
-                          .rows = ask->error ? 0 : ask->rows.rows,
-                          .columns = ask->error ? 0 : ask->rows.columns,
-                          .values = ask->error ? NULL : ask->rows.values,
-                          .changed = ask->changed,
-                          .changed_count = ask->changed_count};
-  const struct mu_result *result = other ? other : &own;
-  if (result->error == MU_EIO)
-    mu_log_limited(front->in, MU_LOG_ERROR, "trouble", "%s: %s", front->driver->what, result->reason);
   mu_count(front->counters.errors, result->error != 0);
   mu_count(front->counters.rows, result->rows);
+  if (result->error == MU_EIO)
+    mu_log_limited(front->in, MU_LOG_ERROR, "trouble", "%s: %s", front->driver->what, result->reason);
   if (ask->done && !ask->user->gone) {
     struct mui_call call;
     mui_call_begin(&call, ask->user->in, MUI_CB_JOB_DONE);
     ask->done(ask->context, result);
     mui_call_end(&call, 0);
   }
+}
+
+static void tell(mu_store_front *front, struct mui_ask *ask)
+{
+  struct mu_result result = {.size = sizeof result,
+                             .error = ask->error,
+                             .reason = ask->reason ? ask->reason : "",
+                             .key = ask->key ? ask->key : "",
+                             .failed = ask->failed,
+                             .changed = ask->changed,
+                             .changed_count = ask->changed_count};
+  if (!ask->error) {
+    result.rows = ask->rows.rows;
+    result.columns = ask->rows.columns;
+    result.values = ask->rows.values;
+  }
+  tell_result(front, ask, &result);
 }
 
 /* The last of an ask. */
@@ -108,7 +113,7 @@ static void finish(mu_store_front *front, struct mui_ask *ask)
   } else {
     mu_count(ask->kind == MUI_READ ? front->counters.reads : front->counters.transactions, 1);
   }
-  tell(front, ask, NULL);
+  tell(front, ask);
   discard(front, ask);
 }
 
@@ -404,7 +409,7 @@ static void cancel(struct mui_batch *batch, const char *reason)
   for (struct mui_ask *ask = batch->asks.first; ask; ask = ask->next) {
     if (ask->kind == MUI_MIGRATE)
       migrated(front, ask->user, result.error);
-    tell(front, ask, &result);
+    tell_result(front, ask, &result);
   }
 }
 
