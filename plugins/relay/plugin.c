@@ -82,12 +82,18 @@ static const struct mu_option options[] = {
      .min = 0,
      .max = 36500,
      .help = "Days that device data and commands are kept. 0: for ever."},
+    {.key = "alerts",
+     .type = MU_OPT_GROUP,
+     .offset = offsetof(struct config, alerts),
+     .fields = MU_OPTIONS(alert_options),
+     .help = "What becomes of alerts: how long they are kept, and who else is told."},
 };
 
 static void check(const void *given, struct mu_check *check)
 {
   const struct config *config = given;
   const char *url = config->websocket_base_url;
+  alerts_check(&config->alerts, check);
   size_t len = strlen(url);
   if (len && strncmp(url, "ws://", 5) != 0 && strncmp(url, "wss://", 6) != 0)
     mu_check_error(check, "websocket_base_url", "websocket_base_url begins with \"ws://\" or \"wss://\"");
@@ -174,6 +180,7 @@ static int stop(void *self)
   relay->stopping = true;
   if (!relay->store) /* it never started */
     return 0;
+  alerts_stop(relay);
   pending_none_connected(relay);
   relay_flush(relay, NULL, written, relay);
   relay->awaited = !relay->written;
@@ -185,7 +192,7 @@ static int reconfigure(void *self, const void *given)
   struct relay *relay = self;
   const struct config *old = relay->config, *new = given;
   if (new->max_message != old->max_message || new->max_waiting != old->max_waiting ||
-      new->ping_every != old->ping_every)
+      new->ping_every != old->ping_every || !alerts_reconfigure(&old->alerts, &new->alerts))
     return MU_RESTART;
   relay->config = new;
   return 0;

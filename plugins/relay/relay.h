@@ -31,6 +31,16 @@ enum {
   RELAY_TOKEN_DIGEST_SIZE = 65, /**< SHA-256 in lower-case hex, with its NUL */
 };
 
+/** Of alerts: alerts_notify.c. */
+struct alert_config {
+  int64_t days;
+  const char *webhook;
+  const char *webhook_secret;
+  const char *webhook_ca_file;
+  const char *public_url; /**< without a slash at its end; "" when not configured */
+  const char *link_secret;
+};
+
 /** Filled from the option table in plugin.c. */
 struct config {
   const char *websocket_base_url; /**< "ws://host:3001", without a slash at its end; "" when not configured */
@@ -43,6 +53,7 @@ struct config {
   int64_t ping_every;
   int64_t flush_every;
   int64_t data_days;
+  struct alert_config alerts;
 };
 
 enum relay_access {
@@ -194,8 +205,15 @@ struct data_value {
   int64_t ms;
 };
 
-/* alerts.c. */
+/* alerts*.c. */
+enum { ALERT_OPTIONS = 6 };
+extern const struct mu_option alert_options[ALERT_OPTIONS];
+void alerts_check(const struct alert_config *config, struct mu_check *check);
+/** Whether the other options can be taken as it runs. */
+bool alerts_reconfigure(const struct alert_config *old, const struct alert_config *new_);
 int alerts_init(struct relay *relay);
+/** Called from the instance's stop: what hit is written. */
+void alerts_stop(struct relay *relay);
 /** Called from the instance's fini; alerts_init() may not have been. */
 void alerts_fini(struct relay *relay);
 /** The endpoint came into memory: load its enabled rules. */
