@@ -226,6 +226,8 @@ static enum course transaction(struct mui_batch *batch, bool singly, int64_t unt
   for (; ask; ask = singly ? NULL : next_open(ask->next)) {
     if (ran > 0 && mu_mono_ns() > until_ns)
       break;
+    if (atomic_load(&batch->cancelled))
+      return lost(batch, &fault, COURSE_LEAVE);
     course = carry_out(batch, ask, many, &fault);
     if (course != COURSE_DONE)
       return lost(batch, &fault, course);

@@ -139,6 +139,7 @@ void mui_front_end(mu_store_front *front, struct mui_ask *ask)
 static void expire(mu_store_front *front, struct mui_asks *asks, int64_t limit_ns, const char *reason)
 {
   struct mui_asks kept;
+  unsigned expired = 0;
   mui_asks_init(&kept);
   for (struct mui_ask *ask; (ask = asks->first);) {
     bool keep = ask->kind == MUI_MIGRATE && !front->over; /* waits for as long as it takes */
@@ -150,11 +151,16 @@ static void expire(mu_store_front *front, struct mui_asks *asks, int64_t limit_n
       continue;
     }
     front->read_count -= asks == &front->reads;
-    mu_count(front->counters.expired, 1);
+    expired++;
     end_with(ask, MU_EUNAVAILABLE, reason);
     mui_asks_add(&front->ended, ask);
   }
   mui_asks_put_back(asks, &kept);
+  mu_count(front->counters.expired, expired);
+  if (expired && !front->over)
+    mu_log_limited(front->in, MU_LOG_WARN, "expired",
+                   "%s: %u reads and transactions waited for %.1f s and were given up", front->driver->what, expired,
+                   front->limits.wait);
 }
 
 static void expire_all(mu_store_front *front, int64_t limit_ns, const char *reason)
@@ -456,6 +462,7 @@ static void on_look(void *context)
   expire_all(front, mu_mono_ns() - (int64_t)(front->limits.wait * 1e9), "the database was not free in time");
   tell_ended(front);
   mui_front_kick(front);
+  mui_users_sweep(front);
   if (front->waiting == 0)
     mu_timer_stop(front->look);
 }

@@ -162,6 +162,8 @@ struct mui_user {
   struct mui_asks held;
 };
 void mui_user_unref(struct mui_user *user);
+/* Forgets those that have gone and for whom nothing is held any more. */
+void mui_users_sweep(mu_store_front *front);
 
 struct mui_slot {
   struct mui_link link;

@@ -91,7 +91,8 @@ static int migrate(struct mui_batch *batch, struct mui_ask *ask, size_t *at, str
         "than the database",
         ask->owner, (long long)version, last);
   }
-  for (size_t i = 0; !error && i < ask->step_count; i++)
+  atomic_store(&batch->committing, true); /* not all databases have tables in transactions */
+  for (size_t i = 0; !error && i < ask->step_count && !atomic_load(&batch->cancelled); i++)
     if (ask->steps[i].version > version) {
       error = apply(batch, ask, &ask->steps[i], at, fault);
       if (!error) {

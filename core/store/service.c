@@ -20,20 +20,29 @@ void mui_user_unref(struct mui_user *user)
 static void user_stopped(void *context, mu_instance *in)
 {
   mu_store_front *front = context;
-  for (struct mui_user **at = &front->users; *at; at = &(*at)->next)
-    if ((*at)->in == in) {
-      struct mui_user *user = *at;
-      *at = user->next;
+  for (struct mui_user *user = front->users; user; user = user->next)
+    if (user->in == in)
       user->gone = true;
-      mui_user_unref(user);
-      return;
+  mui_users_sweep(front);
+}
+
+void mui_users_sweep(mu_store_front *front)
+{
+  for (struct mui_user **at = &front->users; *at;) {
+    struct mui_user *user = *at;
+    if (!user->gone || user->held.first) {
+      at = &user->next;
+      continue;
     }
+    *at = user->next;
+    mui_user_unref(user);
+  }
 }
 
 static int user_of(mu_store_front *front, mu_instance *in, struct mui_user **out)
 {
   for (struct mui_user *user = front->users; user; user = user->next)
-    if (user->in == in) {
+    if (user->in == in && !user->gone) {
       *out = user;
       return 0;
     }

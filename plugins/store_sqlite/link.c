@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "sqlite.h"
 
@@ -82,6 +83,18 @@ static int authorize(void *context, int action, const char *a, const char *b, co
   return ours && !link->own ? SQLITE_DENY : SQLITE_OK;
 }
 
+/* SQLite's own would go on sleeping when the store stops. */
+static int on_busy(void *context, int times)
+{
+  struct link *link = context;
+  if (times == 0)
+    link->busy_ns = mu_mono_ns();
+  if (atomic_load(&link->interrupted) || mu_mono_ns() - link->busy_ns > link->busy_ms * 1000000)
+    return 0;
+  nanosleep(&(struct timespec){.tv_nsec = times < 10 ? 1000000 : 10000000}, NULL);
+  return 1;
+}
+
 static int on_steps(void *context)
 {
   const struct link *link = context;
@@ -102,9 +115,9 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int pages)
     /* The longer the log, the longer: reads take what they take, and without an end it would have none. */
     int times = pages / (WAL_MANY / 2);
     link->waited_pages = pages;
-    sqlite3_busy_timeout(db, times < 7 ? CHECKPOINT_MS * times * times : CHECKPOINT_MS * 50);
+    link->busy_ms = times < 7 ? CHECKPOINT_MS * times * times : CHECKPOINT_MS * 50;
     sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
-    sqlite3_busy_timeout(db, BUSY_MS);
+    link->busy_ms = BUSY_MS;
   }
   link->own = false;
   return SQLITE_OK; /* what could not be copied is copied later */
@@ -154,7 +167,8 @@ static int prepare_commands(struct link *link)
 static int set_up(struct link *link, const struct place *place, struct mu_store_fault *fault)
 {
   sqlite3 *db = link->db;
-  sqlite3_busy_timeout(db, BUSY_MS);
+  link->busy_ms = BUSY_MS;
+  sqlite3_busy_handler(db, on_busy, link);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
@@ -228,6 +242,8 @@ static int sqlite_step(void *context, enum mu_store_step step, struct mu_store_f
     link->transaction = false;
     return 0;
   }
+  if (step == MU_STORE_BEGIN)
+    atomic_store(&link->interrupted, false);
   int code = perform(link, step);
   if (code == SQLITE_OK && step == MU_STORE_BACK)
     code = perform(link, MU_STORE_RELEASE);
@@ -256,9 +272,9 @@ static int sqlite_tend(void *context, bool writer, struct mu_store_fault *fault)
   if (!writer)
     return 0;
   link->own = true;
-  sqlite3_busy_timeout(link->db, CHECKPOINT_MS);
+  link->busy_ms = CHECKPOINT_MS;
   int code = sqlite3_wal_checkpoint_v2(link->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-  sqlite3_busy_timeout(link->db, BUSY_MS);
+  link->busy_ms = BUSY_MS;
   link->own = false;
   if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY && (code & 0xff) != SQLITE_LOCKED)
     return link_fail(link, code, fault);
@@ -273,6 +289,7 @@ static int sqlite_tend(void *context, bool writer, struct mu_store_fault *fault)
 static void sqlite_interrupt(void *context)
 {
   struct link *link = context;
+  atomic_store(&link->interrupted, true);
   sqlite3_interrupt(link->db);
 }
 

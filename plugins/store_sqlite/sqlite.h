@@ -4,6 +4,7 @@
 #define STORE_SQLITE_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include <muster/muster.h>
 
@@ -23,6 +24,9 @@ struct link {
   bool own;         /* the statement that is prepared is ours: it may do what plugins' may not */
   bool transaction; /* was begun */
   int64_t until_ns; /* of the statement that runs */
+  int64_t busy_ns;  /* since when a lock is waited for */
+  int64_t busy_ms;  /* how long another process's lock is waited for */
+  _Atomic bool interrupted;
   sqlite3_stmt *commands[COMMAND_COUNT];
   int waited_pages; /* of the log, when readers were waited for last */
   unsigned tended;

@@ -173,6 +173,8 @@ int sqlite_run(void *context, void *prepared, const struct mu_store_run *run, in
   if (code == SQLITE_OK) {
     int64_t before = sqlite3_total_changes64(link->db);
     link->until_ns = run->until_ns;
+    if (!link->transaction)
+      atomic_store(&link->interrupted, false);
     code = sqlite3_step(handle);
     if (code == SQLITE_ROW || code == SQLITE_DONE)
       error = take_rows(statement, run->rows, &code);

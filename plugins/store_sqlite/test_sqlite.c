@@ -472,7 +472,7 @@ static void test_store_stops(void)
   CU_ASSERT_EQUAL(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
   struct answer told = {0};
   CU_ASSERT_EQUAL(api()->write(store.self, user, &insert, 1, took, &told), 0);
-  front_down();
+  CU_ASSERT_TRUE(front_down());
   CU_ASSERT_EQUAL(told.calls, 1);
   CU_ASSERT_EQUAL(told.error, MU_EUNAVAILABLE);
   sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL);

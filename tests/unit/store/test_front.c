@@ -495,6 +495,34 @@ static void test_away(void)
   teardown();
 }
 
+/* A user stops while its tables wait for the database: what it wanted to change is changed, or dropped with the store. */
+static void test_gone_while_migrating(void)
+{
+  for (int away = 0; away < 2; away++) {
+    setup();
+    script.open_error = MU_EUNAVAILABLE;
+    struct answer answer = {0};
+    struct mu_statement change = sql("change"), read = sql("read");
+    CU_ASSERT_EQUAL(api()->migrate(store.self, user, "user", migration, 1, took, &answer), 0);
+    CU_ASSERT_EQUAL(api()->read(store.self, user, &read, took, &answer), 0);
+    CU_ASSERT_EQUAL(api()->write(store.self, user, &change, 1, took, &answer), 0);
+    turn_for(50);
+    user_down();
+    user_up();
+    turn_for(150);
+    if (!away) {
+      set(&script.open_error, 0);
+      CU_ASSERT_EQUAL(write_now("other", NULL), 0);
+      CU_ASSERT_EQUAL(write_now("last", NULL), 0);
+      CU_ASSERT_PTR_NOT_NULL(strstr(script.trace, "(change)"));
+      CU_ASSERT_EQUAL(front->waiting, 0);
+    }
+    CU_ASSERT_TRUE(front_down());
+    CU_ASSERT_EQUAL(answer.calls, 0);
+    teardown();
+  }
+}
+
 static void test_limits(void)
 {
   setup();
@@ -599,6 +627,7 @@ static const struct unit_test tests[] = {
     {"many are taken back", test_many_taken_back},
     {"commit", test_commit},
     {"the database is away", test_away},
+    {"a user has gone while its tables are made", test_gone_while_migrating},
     {"limits", test_limits},
     {"housekeeping", test_tend},
     {"stop within a statement", test_stop_in_statement},
