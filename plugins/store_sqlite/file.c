@@ -16,6 +16,8 @@
 /* Files up to this size are checked as a whole at the start; bigger ones would hold it up. */
 #define CHECK_BYTES (16 << 20)
 
+static const char read_only[] = "its file system is read-only";
+
 static int refuse(mu_instance *in, const char *path, const char *why)
 {
   mu_log(in, MU_LOG_ERROR, "the database %s cannot be used: %s", path, why);
@@ -33,7 +35,9 @@ static int judge_folder(mu_instance *in, const char *path)
   if (!S_ISDIR(stat_folder.st_mode))
     return refuse(in, path, "what should be its folder is none");
   if (access(folder, W_OK | X_OK) != 0)
-    return refuse(in, path, "its folder cannot be written to, and the write-ahead log lies beside it");
+    return refuse(in, path,
+                  errno == EROFS ? read_only
+                                 : "its folder cannot be written to, and the write-ahead log lies beside it");
   return 0;
 }
 
@@ -53,39 +57,57 @@ static int judge_mode(mu_instance *in, const char *path)
   if (!S_ISREG(file.st_mode))
     return refuse(in, path, "it is not a file");
   if (access(path, R_OK | W_OK) != 0)
-    return refuse(in, path, errno == EROFS ? "its file system can only be read" : "it cannot be read and written");
+    return refuse(in, path, errno == EROFS ? read_only : "it cannot be read and written");
   if ((file.st_mode & 077) && chmod(path, file.st_mode & 0700) != 0)
     mu_log(in, MU_LOG_WARN, "the database %s may be read by others, and its mode cannot be changed: %s", path,
            strerror(errno));
   return 0;
 }
 
-/* 0, or why not, in `why`. */
-static int look_inside(const struct place *place, bool whole, struct mu_store_fault *fault)
+/* One value of a statement of ours. */
+static int ask(struct link *link, const char *text, char *answer, size_t size, struct mu_store_fault *fault)
+{
+  sqlite3_stmt *statement = NULL;
+  link->own = true;
+  int code = sqlite3_prepare_v2(link->db, text, -1, &statement, NULL);
+  if (code == SQLITE_OK)
+    code = sqlite3_step(statement);
+  int error = code == SQLITE_ROW ? 0 : link_fail(link, code, fault);
+  const char *value = error ? NULL : (const char *)sqlite3_column_text(statement, 0);
+  snprintf(answer, size, "%s", value ? value : "");
+  sqlite3_finalize(statement);
+  link->own = false;
+  return error;
+}
+
+/* Looks and changes nothing, not even by what SQLite does when the last link is closed. */
+static int look_inside(struct place *place, bool whole, struct mu_store_fault *fault)
 {
   void *context = NULL;
-  int error = sqlite_open((void *)(uintptr_t)place, true, &context, fault);
+  char answer[256];
+  int error = sqlite_open(place, false, &context, fault);
   if (error)
     return error;
   struct link *link = context;
-  sqlite3_stmt *statement = NULL;
-  link->own = true;
-  int code = sqlite3_db_readonly(link->db, "main") == 1 ? SQLITE_READONLY : SQLITE_OK;
-  if (code == SQLITE_READONLY)
+  sqlite3_db_config(link->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+  if (sqlite3_db_readonly(link->db, "main") == 1)
     error = mu_store_fail(fault, MU_EIO, "it can only be read");
   if (!error)
-    code = sqlite3_prepare_v2(link->db, whole ? "PRAGMA quick_check(1)" : "SELECT COUNT(*) FROM sqlite_schema", -1,
-                              &statement, NULL);
-  if (!error && code == SQLITE_OK)
-    code = sqlite3_step(statement);
-  const char *answer = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-  if (!error && code != SQLITE_ROW)
-    error = link_fail(link, code, fault);
-  else if (!error && whole && answer && strcmp(answer, "ok") != 0)
+    error =
+        ask(link, whole ? "PRAGMA quick_check(1)" : "SELECT COUNT(*) FROM sqlite_schema", answer, sizeof answer, fault);
+  if (!error && whole && strcmp(answer, "ok") != 0)
     error = mu_store_fail(fault, MU_EIO, "it is damaged: %s", answer);
-  sqlite3_finalize(statement);
-  link->own = false;
   sqlite_close(link);
+  return error;
+}
+
+/* Only now is anything changed: the file gets its write-ahead log. */
+static int open_once(struct place *place, struct mu_store_fault *fault)
+{
+  void *link = NULL;
+  int error = sqlite_open(place, true, &link, fault);
+  if (!error)
+    sqlite_close(link);
   return error;
 }
 
@@ -99,7 +121,10 @@ int file_judge(mu_instance *in, const struct place *place)
   struct stat file;
   struct mu_store_fault fault = {.size = sizeof fault};
   bool whole = stat(place->path, &file) == 0 && file.st_size <= CHECK_BYTES;
-  error = look_inside(place, whole, &fault);
+  struct place own = *place;
+  error = look_inside(&own, whole, &fault);
+  if (!error)
+    error = open_once(&own, &fault);
   /* Another process that has it locked now will not have it for long: the front waits for that. */
   if (error == MU_EBUSY) {
     mu_log(in, MU_LOG_WARN, "the database %s is locked by another process now: %s", place->path, fault.reason);
