@@ -103,8 +103,8 @@ const char *mui_rest_code(const char *code, const char *message, struct mu_words
 
 /* ---- rest_rate.c ----------------------------------------------------------------------------- */
 
-struct mui_rest_rate *mui_rest_rate_new(const struct mu_rest_rate *declared);
-void mui_rest_rate_free(struct mui_rest_rate *rate);
+MUI_API struct mui_rest_rate *mui_rest_rate_new(const struct mu_rest_rate *declared);
+MUI_API void mui_rest_rate_free(struct mui_rest_rate *rate);
 /* The routes of one name share one; their declarations must agree. */
 bool mui_rest_rate_is(const struct mui_rest_rate *rate, const struct mu_rest_rate *declared, bool *same);
 struct mui_rest_rate **mui_rest_rate_next(struct mui_rest_rate *rate);
@@ -127,6 +127,6 @@ mu_text *mui_rest_describe(struct mui_net *net, const struct mui_listener *liste
 /* ---- rest_time.c ----------------------------------------------------------------------------- */
 
 /* As mu_iso_parse(); without `strict` a date alone, and a time without a zone, are UTC. */
-bool mui_iso_parse(struct mu_str text, bool strict, int64_t *unix_ms);
+MUI_API bool mui_iso_parse(struct mu_str text, bool strict, int64_t *unix_ms);
 
 #endif

@@ -15,6 +15,7 @@ struct provider {
   mu_instance *in;
   enum mu_verdict verdict;
   const char *claims; /* the provider that its principals name; NULL: itself */
+  const char *code;
   bool later, twice, silent;
   int result; /* of judge(), if silent */
   void (*act)(struct frame *frame);
@@ -31,6 +32,7 @@ struct frame {
   unsigned answers, denials;
   enum mu_verdict verdict, denied;
   unsigned retry_after_s;
+  char code[64];
   char who[64], denied_id[64], denied_peer[64], reason[64];
 };
 
@@ -46,7 +48,8 @@ static void give(struct provider *provider, mu_auth_done done, void *context)
                                   .verdict = provider->verdict,
                                   .principal = principal,
                                   .retry_after_s = 9,
-                                  .reason = reason};
+                                  .reason = reason,
+                                  .code = provider->code};
   done(context, &answer);
   memset(reason, '#', sizeof(reason) - 1); /* it was borrowed */
   mu_principal_unref(principal);
@@ -116,6 +119,7 @@ static void on_answer(void *context, const struct mu_auth_answer *answer)
   frame->answers++;
   frame->verdict = answer->verdict;
   frame->retry_after_s = answer->retry_after_s;
+  snprintf(frame->code, sizeof(frame->code), "%s", answer->code ? answer->code : "");
   snprintf(frame->reason, sizeof(frame->reason), "%s", answer->reason ? answer->reason : "");
   snprintf(frame->who, sizeof(frame->who), "%s:%s", answer->principal ? answer->principal->provider : "",
            answer->principal ? answer->principal->id : "");
@@ -136,6 +140,39 @@ static int check(struct frame *frame, enum mu_credential_kind kind)
 static void answer_later(struct provider *provider)
 {
   give(provider, provider->done, provider->context);
+}
+
+/* What clients may be told: only of refusals, and only what looks like a code. */
+static void test_codes(void)
+{
+  static const struct {
+    enum mu_verdict verdict;
+    const char *code, *told;
+    bool later;
+  } cases[] = {
+      {MU_AUTH_REFUSED, "USER_BANNED", "USER_BANNED", false},
+      {MU_AUTH_REFUSED, "USER_BANNED", "USER_BANNED", true},
+      {MU_AUTH_REFUSED, NULL, "", false},
+      {MU_AUTH_REFUSED, "", "", false},
+      {MU_AUTH_REFUSED, "wrong password of demo", "", false},
+      {MU_AUTH_REFUSED, "A\r\nB", "", true},
+      {MU_AUTH_UNAVAILABLE, "USER_BANNED", "", false},
+      {MU_AUTH_GRANTED, "USER_BANNED", "", true},
+  };
+  for (size_t i = 0; i < MU_COUNT(cases); i++) {
+    struct frame frame;
+    setup(&frame);
+    struct provider *p = frame.providers;
+    p[0].verdict = cases[i].verdict;
+    p[0].code = cases[i].code;
+    p[0].later = cases[i].later;
+    check(&frame, MU_CREDENTIAL_SERVER);
+    if (cases[i].later)
+      answer_later(&p[0]);
+    CU_ASSERT_TRUE(frame.answers == 1 && frame.verdict == cases[i].verdict);
+    CU_ASSERT_STRING_EQUAL(frame.code, cases[i].told);
+    teardown(&frame);
+  }
 }
 
 static void test_sync(void)
@@ -400,6 +437,7 @@ static void test_many_unknown(void)
 
 static const struct unit_test tests[] = {
     {"in turn", test_sync},
+    {"codes of refusals", test_codes},
     {"somebody who is known", test_known},
     {"answers later", test_async},
     {"the provider stops", test_provider_stops},

@@ -69,6 +69,64 @@ static void test_preference(void)
   mui_instance_free(in);
 }
 
+static int add_rest(struct mui_router *router, mu_instance *in, const char *path, unsigned methods)
+{
+  static char row; /* only that there is one matters here */
+  struct mui_route *route = route_new(path, methods);
+  route->rest = (struct mui_rest_row *)(void *)&row;
+  return mui_router_add(router, in, route);
+}
+
+static void test_parameters(void)
+{
+  struct mui_runtime runtime = {0};
+  mu_instance *in = mui_instance_new(&runtime, "one", "one");
+  struct mui_router *router = mui_router_new();
+  static const char *const paths[] = {"/a/:x/:y", "/a/:id",  "/a/b",     "/a/:x/c",
+                                      "/a/b/:y",  "/:z/b/c", "/a/b/c/d", "/:one"};
+  CU_ASSERT_EQUAL(mui_router_add(router, in, route_new("/a/*", MU_HTTP_GET)), 0);
+  for (size_t i = 0; i < MU_COUNT(paths); i++)
+    CU_ASSERT_EQUAL(add_rest(router, in, paths[i], MU_HTTP_GET), 0);
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/:other", MU_HTTP_PUT), 0);
+  static const char *const expected[][2] = {
+      {"/a/b", "/a/b"},       {"/a/c", "/a/:id"},    {"/a/b/c", "/a/b/:y"},    {"/a/x/c", "/a/:x/c"},
+      {"/a/x/y", "/a/:x/:y"}, {"/x/b/c", "/:z/b/c"}, {"/a/b/c/d", "/a/b/c/d"}, {"/a/b/c/e", "/a/*"},
+      {"/a/", "/a/*"},        {"/a//c", "/a/*"},     {"/x", "/:one"},          {"/", "none"},
+      {"/a/x/y/", "/a/*"},    {"/x/y", "none"},      {"/a/:id", "/a/:id"},
+  };
+  for (size_t i = 0; i < MU_COUNT(expected); i++)
+    CU_ASSERT_STRING_EQUAL(find(router, expected[i][0], MU_HTTP_GET), expected[i][1]);
+  /* A literal that lacks the method leaves it to the parameter; what none has is refused with all that there are. */
+  CU_ASSERT_STRING_EQUAL(find(router, "/a/b", MU_HTTP_PUT), "/a/:other");
+  CU_ASSERT_STRING_EQUAL(find(router, "/a/b", MU_HTTP_DELETE), "allowed 5");
+  struct mui_route *route = NULL;
+  struct mu_str values[MUI_ROUTE_PARAMETERS] = {{0}}, path = MU_STR("/a/left/right");
+  CU_ASSERT_EQUAL(mui_router_find(router, path, MU_HTTP_GET, NULL, &route, NULL), MUI_ROUTE_FOUND);
+  CU_ASSERT_TRUE(mui_route_parameters(route, path, values));
+  CU_ASSERT_TRUE(mu_str_equal(values[0], MU_STR("left")) && mu_str_equal(values[1], MU_STR("right")));
+  mui_router_free(router);
+  mui_instance_free(in);
+}
+
+static void test_bad_parameters(void)
+{
+  struct mui_runtime runtime = {0};
+  mu_instance *in = mui_instance_new(&runtime, "one", "one");
+  struct mui_router *router = mui_router_new();
+  mui_log_sink(keep_line, NULL);
+  static const char *const bad[] = {"/:", "/a/:", "/:a-b", "/:a/:*", "/:a/*", "/:1/:2/:3/:4/:5/:6/:7/:8/:9"};
+  for (size_t i = 0; i < MU_COUNT(bad); i++)
+    CU_ASSERT_EQUAL(add_rest(router, in, bad[i], MU_HTTP_GET), MU_EINVAL);
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/:id/b", MU_HTTP_GET | MU_HTTP_PUT), 0);
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/:name/b", MU_HTTP_PUT), MU_EEXIST);
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/:name/b", MU_HTTP_POST), 0);
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/:name/c", MU_HTTP_PUT), 0);
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/id/:b", MU_HTTP_PUT), 0);
+  mui_log_sink(NULL, NULL);
+  mui_router_free(router);
+  mui_instance_free(in);
+}
+
 static void test_equal_claims(void)
 {
   struct mui_runtime runtime = {0};
@@ -133,6 +191,8 @@ static void test_gone(void)
 
 static const struct unit_test tests[] = {
     {"exact beats prefix, long beats short", test_preference},
+    {"parameters: literals beat them, and they beat prefixes", test_parameters},
+    {"parameters that are none, or taken", test_bad_parameters},
     {"equal claims are refused naming both", test_equal_claims},
     {"paths that are no paths", test_bad_paths},
     {"a route tells when it goes", test_gone},
