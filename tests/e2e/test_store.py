@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """What <muster/store.h> promises, of both databases alike."""
+import contextlib
 import threading
 
 import pytest
@@ -75,7 +76,7 @@ def test_expressions_have_the_same_types_everywhere(store):
                             id, id * 10, id / 4, f"{id}", at and time_of(at), id == 1)).error == 0
     result = store.read("SELECT COUNT(*), SUM(big), AVG(big), SUM(real_), MAX(big), MIN(text_), MAX(flag) FROM t")
     assert result.rows == [[3, 60, 20.0, 1.5, 30, "1", 1]] and [type(v) for v in result.rows[0]] == [int, int, float, float, int, str, int]
-    assert store.read("SELECT MAX(at) FROM t").value == time_of(1795247242357)
+    assert store.read("SELECT MAX(at) AS newest_at FROM t").value == time_of(1795247242357)
     assert store.read("SELECT at FROM t WHERE at >= ? ORDER BY at DESC LIMIT 1", time_of(1000)).value == time_of(1795247242357)
     assert store.read("SELECT COUNT(*) FROM t WHERE at > ? AND at <= ?", time_of(999), time_of(1000)).value == 1
     assert store.read("SELECT t.at, u.at FROM t LEFT JOIN t AS u ON u.id = t.id + 2 WHERE t.id = 1").rows == [[time_of(1000), None]]
@@ -399,22 +400,26 @@ def test_two_processes_make_the_same_tables(make):
 
 
 def test_what_was_asked_is_done_though_the_plugin_is_taken_away(make):
-    store = make(desks=("desk", "desk_b"))
+    store = make(limits="queue = 100000; wait = 60.0;")
     store.made(TABLE)
+    log = store.server.log_path
     with pytest.raises(OSError):  # nobody answers any more
-        thread = threading.Timer(0.15, lambda: (setattr(store, "desks", ("desk_b",)), store.server.reload(store.server.text(store.plugins()))))
-        thread.start()
-        store.flood(20000, ("INSERT INTO t (id) VALUES (?)", INDEX), timeout=20)
-    eventually(lambda: store.read("SELECT COUNT(*) FROM t", desk="desk_b").value in (10000, 20000), 20)
+        def take_away():
+            store.desks = ("desk_b",)
+            store.server.reload(store.server.text(store.plugins()))
+        threading.Timer(0.02, take_away).start()
+        store.flood(40000, ("INSERT INTO t (id) VALUES (?)", INDEX), timeout=30)
+    eventually(lambda: store.read("SELECT COUNT(*) FROM t", desk="desk_b").value == 40000, 60)
+    assert "rror" not in log.read_text()
 
 
 def test_a_stop_carries_out_what_waits(make):
     store = make(limits="queue = 50000;")
     store.made(TABLE)
-    with pytest.raises(OSError):  # the answer does not come any more
-        threading.Timer(0.05, store.server.process.terminate).start()
-        store.flood(4000, ("INSERT INTO t (id) VALUES (?)", INDEX), timeout=20)
+    with contextlib.suppress(OSError):  # the answer comes no more, or just so
+        threading.Timer(0.02, store.server.process.terminate).start()
+        store.flood(20000, ("INSERT INTO t (id) VALUES (?)", INDEX), timeout=20)
     store.server.process.wait(20)
     log = store.server.log
     count = make().read("SELECT COUNT(*) FROM t").value
-    assert count == 4000 or (count > 0 and "were not carried out in the time that a stop has" in log), (count, log)
+    assert count == 20000 or (count > 0 and "were not carried out in the time that a stop has" in log), (count, log)

@@ -117,7 +117,7 @@ class MariaDB:
     def connect(self, database=None, **more):
         """As its administrator, over the socket."""
         return pymysql.connect(unix_socket=str(self.socket), user="root", database=database, charset="utf8mb4", autocommit=True,
-                               init_command="set time_zone = '+00:00'", **more)
+                               init_command="set time_zone = '+00:00', lock_wait_timeout = 20", read_timeout=60, **more)
 
     def admin(self, statement, *values):
         connection = self.connect()
