@@ -163,6 +163,12 @@ static void expire(mu_store_front *front, struct mui_asks *asks, int64_t limit_n
                    front->limits.wait);
 }
 
+/* What was asked before this time has waited for too long. */
+static int64_t patience_ns(const mu_store_front *front)
+{
+  return mu_mono_ns() - (int64_t)(front->limits.wait * 1e9);
+}
+
 static void expire_all(mu_store_front *front, int64_t limit_ns, const char *reason)
 {
   expire(front, &front->reads, limit_ns, reason);
@@ -392,6 +398,9 @@ static void settle(struct mui_batch *batch)
     mui_asks_add(ask->ended ? &ended : &open, ask);
   }
   mui_asks_put_back(queue_of(front, batch), &open);
+  /* Here too: what fails again and again may be in some batch whenever on_look() comes. */
+  expire(front, queue_of(front, batch), patience_ns(front),
+         batch->trouble ? batch->reason : "the database was not free in time");
   free(batch);
   mui_front_kick(front); /* the next batch runs while this one is told */
   for (struct mui_ask *ask; (ask = mui_asks_pop(&ended));)
@@ -459,7 +468,7 @@ static void on_soon(void *context)
 static void on_look(void *context)
 {
   mu_store_front *front = context;
-  expire_all(front, mu_mono_ns() - (int64_t)(front->limits.wait * 1e9), "the database was not free in time");
+  expire_all(front, patience_ns(front), "the database was not free in time");
   tell_ended(front);
   mui_front_kick(front);
   mui_users_sweep(front);
