@@ -67,7 +67,7 @@ class Accounts:
         accounts = f'jwt_secret = "{self.secret}"; password_file = "{self.password_file}"; {given}'
         listed = [self.store(), f'{{ name = "auth_accounts"; config = {{ {accounts} }}; }}']
         if self.session:
-            listed += ['{ name = "machines"; }', f'{{ name = "session"; config = {{ jwt_secret = "{SESSION_SECRET}"; }}; }}']
+            listed += ['{ name = "machines"; }', f'{{ name = "session"; config = {{ jwt_secret = "{SESSION_SECRET}"; failed_auths_per_minute = 100000; }}; }}']
         return listed + self.more + ['{ name = "counters"; }']
 
     @property
