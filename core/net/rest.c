@@ -27,7 +27,7 @@ static int contradicts(const struct compiler *c, const char *field, const char *
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-static void free_table(struct mui_rest_table *table)
+void mui_rest_table_free(struct mui_rest_table *table)
 {
   for (size_t i = 0; i < table->count; i++) {
     struct mui_rest_field *field = &table->fields[i];
@@ -35,7 +35,7 @@ static void free_table(struct mui_rest_table *table)
       regfree(field->pattern);
       free(field->pattern);
     }
-    free_table(&field->members);
+    mui_rest_table_free(&field->members);
   }
   free(table->fields);
 }
@@ -135,6 +135,13 @@ static int compile_table(const struct compiler *c, struct mu_rest_fields declare
   return 0;
 }
 
+int mui_rest_compile(mu_instance *in, struct mu_rest_fields declared, size_t field_size, const char *path,
+                     struct mui_rest_table *table)
+{
+  struct compiler c = {.in = in, .field_size = field_size, .path = path};
+  return compile_table(&c, declared, false, 1, table);
+}
+
 /* ---- routes ---------------------------------------------------------------------------------- */
 
 static int check_route(const struct compiler *c, const struct mu_rest_route *is)
@@ -211,9 +218,9 @@ static int compile_row(struct mui_rest_set *set, const struct mu_rest_api *api, 
 static void free_set(struct mui_rest_set *set)
 {
   for (size_t i = 0; i < set->count; i++) {
-    free_table(&set->rows[i].query);
-    free_table(&set->rows[i].body);
-    free_table(&set->rows[i].answer);
+    mui_rest_table_free(&set->rows[i].query);
+    mui_rest_table_free(&set->rows[i].body);
+    mui_rest_table_free(&set->rows[i].answer);
   }
   while (set->rates) {
     struct mui_rest_rate *rate = set->rates;

@@ -59,6 +59,13 @@ struct mui_rest_call {
   struct json_object *values; /* of body and query, by the names of the tables; NULL until they are checked */
 };
 
+/* ---- rest.c ---------------------------------------------------------------------------------- */
+
+/* Compiles one table of fields for a body; `path` is for the log. 0, MU_EINVAL, MU_ENOMEM; free it in any case. */
+MUI_API int mui_rest_compile(mu_instance *in, struct mu_rest_fields declared, size_t field_size, const char *path,
+                             struct mui_rest_table *table);
+MUI_API void mui_rest_table_free(struct mui_rest_table *table);
+
 /* ---- rest_call.c ----------------------------------------------------------------------------- */
 
 /* Whether paths that nobody serves are answered in REST form. */
@@ -88,8 +95,8 @@ struct mui_rest_faults {
 };
 
 /* Puts the checked members of `object` (may be NULL) into `values`. False: out of memory. */
-bool mui_rest_check_body(const struct mui_rest_table *table, struct json_object *object, struct json_object *values,
-                         struct mui_rest_faults *faults);
+MUI_API bool mui_rest_check_body(const struct mui_rest_table *table, struct json_object *object,
+                                 struct json_object *values, struct mui_rest_faults *faults);
 bool mui_rest_check_query(const struct mui_rest_table *table, const struct mu_http *request, struct json_object *values,
                           struct mui_rest_faults *faults);
 void mui_rest_fault(struct mui_rest_faults *faults, struct mu_str field, struct mu_words words);
