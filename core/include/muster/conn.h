@@ -83,7 +83,10 @@ struct mu_ws_route {
   size_t max_message;
   /** Accept binary messages; otherwise 1003. */
   bool binary;
-  /** Whatever subprotocol a client offers first is accepted and echoed; otherwise an offer is refused with 400. */
+  /**
+   * Whatever subprotocol a client offers first is accepted and echoed; otherwise an offer is refused with 400. So are, always, what is
+   * no list of names, a list of more than 126 bytes, and a first name of more than 62 or that is a number.
+   */
   bool any_subprotocol;
   /** The server sends a ping this often; 0: 30 s. Two unanswered: the link is cut. */
   unsigned ping_every_s;

@@ -106,6 +106,7 @@ struct mu_rest_route {
    * routes against all roles read it here. NULL: nothing of the kind.
    */
   const char *owner;
+  /** An empty value is no value. */
   struct mu_rest_fields query;
   struct mu_rest_fields body;
   /** Of the answer, when it is an object (or `answer_array`: of each item). None: no JSON object, or anything. */
@@ -113,7 +114,7 @@ struct mu_rest_route {
   bool answer_array;
   /** Status of success; 0: 200. */
   int status;
-  /** Longest body; 0: 100 kB for routes with body fields, none for others. */
+  /** Longest body; 0: 100 kB for routes with body fields. Others take 1 kB of JSON and ignore it, since clients send "{}" where nothing is asked. */
   size_t max_body;
   enum mu_rest_errors errors;
   struct mu_rest_rate rate;
