@@ -168,6 +168,8 @@ const char *address_parse(const char *url, struct address *address)
     wrong = host_port(address, sign + 1, slash);
   if (!wrong && path == path_end)
     wrong = "names no database: mysql://user:password@host:port/name is wanted";
+  if (!wrong && (memchr(path, '/', (size_t)(path_end - path)) || memchr(path, '@', (size_t)(path_end - path))))
+    wrong = "has a bad name of a database (a password with one of : / ? # @ in it must be percent-encoded)";
   if (!wrong)
     wrong = set(&address->database, from_to(path, path_end), false);
   if (!wrong)

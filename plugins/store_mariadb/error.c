@@ -29,6 +29,7 @@ enum {
   DATA_CUT = 1265,
   WRONG_VALUE = 1366,
   TOO_LARGE_PACKET = 1153,
+  TOO_LARGE_RESULT = 1301,
   KILLED = 1927,
   UNKNOWN_STATEMENT = 1243,
 };
@@ -122,6 +123,8 @@ int error_judge(struct link *link, unsigned number, const char *state, const cha
                 struct mu_store_fault *fault)
 {
   switch (number) {
+  case 0: /* something failed, and nobody says what */
+    return broken_link(link, number, "the answer cannot be understood", fault);
   case DUPLICATE_ENTRY:
   case DUPLICATE_ENTRY_NAMED:
     name_key(link, text, sql, fault);
@@ -155,6 +158,7 @@ int error_judge(struct link *link, unsigned number, const char *state, const cha
   case DATA_CUT:
   case WRONG_VALUE:
   case TOO_LARGE_PACKET:
+  case TOO_LARGE_RESULT:
     return mu_store_fail(fault, MU_EINVAL, "%s (%u)", text, number);
   default:
     break;
@@ -179,7 +183,10 @@ int error_of_link(struct link *link, struct mu_store_fault *fault)
 int error_of_statement(struct statement *statement, struct mu_store_fault *fault)
 {
   char text[MYSQL_ERRMSG_SIZE], state[SQLSTATE_LENGTH + 1];
+  unsigned number = mysql_stmt_errno(statement->handle);
+  if (number == 0) /* of one in the midst of the rows only the connection knows */
+    return error_of_link(statement->link, fault);
   snprintf(text, sizeof text, "%s", mysql_stmt_error(statement->handle));
   snprintf(state, sizeof state, "%s", mysql_stmt_sqlstate(statement->handle));
-  return error_judge(statement->link, mysql_stmt_errno(statement->handle), state, text, statement->sql, fault);
+  return error_judge(statement->link, number, state, text, statement->sql, fault);
 }

@@ -148,7 +148,7 @@ static void abandon(struct link *link, MYSQL_STMT *handle, const struct mu_store
   do
     fetched = mysql_stmt_fetch(handle);
   while ((fetched == 0 || fetched == MYSQL_DATA_TRUNCATED) && mu_mono_ns() < until_ns);
-  if (fetched == MYSQL_NO_DATA || mysql_stmt_errno(handle) == STATEMENT_TIME)
+  if (fetched == MYSQL_NO_DATA || mysql_errno(link->mysql) == STATEMENT_TIME)
     return;
   fault->broken = true;
   link_interrupt(link);

@@ -117,6 +117,11 @@ int link_open(void *self, bool writer, void **out, struct mu_store_fault *fault)
     result = mu_store_fail(fault, MU_EUNAVAILABLE, "%s (%u)", mysql_error(link->mysql), mysql_errno(link->mysql));
     goto fail;
   }
+  /* To a server that has no TLS the library speaks without, whatever it was told. */
+  if (target->tls != TLS_NO && !mysql_get_ssl_cipher(link->mysql)) {
+    result = mu_store_fail(fault, MU_EUNAVAILABLE, "the server has no TLS, and the configuration wants it");
+    goto fail;
+  }
   link->mariadb = mariadb_connection(link->mysql);
   result = begin_session(link, fault);
   if (result < 0)

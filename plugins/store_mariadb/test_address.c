@@ -84,6 +84,8 @@ static void wrong(void)
       "mysql://u:secret@[::1]x/x",
       "mysql://u:sec%00ret@h/x",
       "mysql://u:sec/ret@h/x",
+      "mysql://u:p@sec/ret@h/x",
+      "mysql://u:p@h/x/y",
       "mysql://u:secret@h/x?connect_timeout=",
       "mysql://u:secret@h/x?connect_timeout=-1",
       "mysql://u:secret@h/x?socket_timeout=1s",

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: ISC
 """A server with a store and a desk at which tests ask it (tests/store/desk.c)."""
 import json
+import socket
 import threading
 import time
 import urllib.request
 
-from conftest import BUILD, SANITIZED, Server
+from conftest import BUILD, SANITIZED, Server, eventually
 
 EINVAL, ENOENT, EEXIST, ELIMIT, EUNAVAILABLE, EREFUSED, ETIMEOUT, EIO = -1, -3, -4, -8, -14, -15, -17, -19
 KINDS = ("sqlite", "mariadb")
@@ -51,7 +52,12 @@ class Store:
         env = {**self.env, **({"DATABASE_URL": self.url} if self.url else {})}
         self.server = Server(self.folder, self.plugins(), env=env,
                              more=f'plugin_dirs = [ "{BUILD}/lib/muster/plugins", "{BUILD}/tests/plugins" ];')
+        eventually(self._listens)  # "ready" may stand in the log of the run before
         return self
+
+    def _listens(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.server.port)) == 0
 
     def stop(self, copies=False):
         """An orderly end; the log says nothing bad of the loop, and nothing secret. copies: the desk itself took its time for a big text."""
