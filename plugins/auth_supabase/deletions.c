@@ -10,7 +10,7 @@ enum state {
   ABSENT,  /* asked, and no row: released clients may have none */
   SEEN,    /* its row was there */
   GONE,    /* removed; still looked at, for the row may come back */
-  GHOST,   /* the database told of its end, and no machine has this id yet */
+  GHOST,   /* the database told of the end of this owner's row, and no machine has come with it yet */
 };
 
 /* All entries of one id, as the database writes it. */
@@ -22,9 +22,12 @@ struct entry {
   struct entry *next, **pprev; /* all, the newest last */
   struct entry *chain;         /* of the same id and other owners */
   enum state state;
-  bool told;       /* a ghost had its id: lacking at the first look, it is removed */
-  bool due;        /* to be removed when the answer is dealt with */
-  bool hit;        /* in the answer that is being dealt with */
+  bool
+      told; /* the database told of its owner's row, and an answer after that has to confirm it: lacking, it is removed */
+  bool
+      doubted; /* the database told of some row of this id while an answer was under way, which may be older than that */
+  bool due;    /* to be removed when the answer is dealt with */
+  bool hit;    /* in the answer that is being dealt with */
   unsigned misses; /* SEEN: answers in a row without it */
   unsigned hits;   /* GONE: answers in a row with it */
   uint64_t batch;  /* the newest question that holds it; 0: whatever is under way says nothing of it */
@@ -41,7 +44,7 @@ struct deletions {
   mu_map *by_id; /* folded id → struct same */
   struct entry *first, **tail;
   struct entry *walk; /* the next one of remove_due() */
-  size_t count, remembered;
+  size_t count, remembered, shown;
   uint64_t numbers, rounds;
   /* The round that is running. */
   bool running, all, failed, alarmed;
@@ -259,7 +262,7 @@ static void remember(struct deletions *deletions, struct entry *entry, enum stat
   entry->since_ms = now_ms;
   entry->batch = 0; /* an answer that is under way may be older than this news */
   entry->hits = entry->misses = 0;
-  entry->due = entry->told = false;
+  entry->due = entry->told = entry->doubted = false;
   deletions->remembered++;
 }
 
@@ -299,7 +302,7 @@ int deletions_know(struct deletions *deletions, const char *owner, const char *i
     return MU_ENOMEM;
   /* Another spelling of an id that is gone is no way back. */
   for (struct entry *at = chain_of(deletions, text); at; at = at->chain)
-    entry->told |= at->state == GHOST || (at->state == GONE && strcmp(owner_of(at), owner) == 0);
+    entry->told |= (at->state == GHOST || at->state == GONE) && strcmp(owner_of(at), owner) == 0;
   return 1;
 }
 
@@ -310,22 +313,49 @@ void deletions_forget(struct deletions *deletions, const char *owner, const char
     drop(deletions, entry);
 }
 
-size_t deletions_gone(struct deletions *deletions, struct mu_str id, int64_t now_ms)
+/*
+ * What an event says of one machine. It names the owner: all of it. It does not: whoever inserts a row with another's id and deletes it
+ * again makes such an event, too; so it is about this machine only when its own row was seen.
+ */
+static bool concerns(const struct deletions *deletions, const struct entry *entry, struct mu_str owner)
+{
+  if (entry->state == GONE || entry->state == GHOST)
+    return false;
+  if (deletions->config.owners && owner.len > 0)
+    return mu_str_equal(owner, mu_str(owner_of(entry)));
+  return entry->state == SEEN;
+}
+
+/* Its machine may be away, and comes back later with its old token. */
+static void remember_ghost(struct deletions *deletions, struct mu_str id, struct mu_str owner, int64_t now_ms)
+{
+  char name[DELETIONS_OWNER_MAX + 1];
+  if (!deletions->config.owners || owner.len == 0 || owner.len > DELETIONS_OWNER_MAX ||
+      memchr(owner.at, '\0', owner.len))
+    return;
+  memcpy(name, owner.at, owner.len);
+  name[owner.len] = '\0';
+  for (const struct entry *entry = chain_of(deletions, id); entry; entry = entry->chain)
+    if ((entry->state == GONE || entry->state == GHOST) && strcmp(owner_of(entry), name) == 0)
+      return;
+  struct entry *ghost = add(deletions, name, id, GHOST);
+  if (ghost)
+    remember(deletions, ghost, GHOST, now_ms);
+}
+
+size_t deletions_gone(struct deletions *deletions, struct mu_str id, struct mu_str owner, int64_t now_ms)
 {
   size_t removed = 0;
+  bool doubted = false;
   if (!deletions_id_valid(deletions->config.id, id))
     return 0;
-  bool known = false, seen = false, sure = false;
   for (struct entry *entry = chain_of(deletions, id); entry; entry = entry->chain) {
-    known |= entry->state == GONE || entry->state == GHOST;
-    seen |= entry->state == GONE || entry->state == SEEN;
-  }
-  for (struct entry *entry = chain_of(deletions, id); entry; entry = entry->chain) {
-    /* Asked, and no row of this owner: it was somebody else's. A uuid that is nobody else's went before it was looked at. */
-    bool another =
-        entry->state == ABSENT && deletions->config.owners && (seen || deletions->config.id != DELETIONS_UUID);
-    entry->due = entry->state != GONE && entry->state != GHOST && !another;
-    sure |= entry->due && entry->state != ABSENT;
+    entry->due = concerns(deletions, entry, owner);
+    if (entry->due || entry->batch == 0 || (entry->state != UNASKED && entry->state != ABSENT))
+      continue;
+    if (deletions->config.owners && owner.len > 0) /* another owner's row */
+      continue;
+    entry->doubted = doubted = true;
   }
   /* remove() may forget what it likes: begin anew each time. */
   for (bool found = true; found;) {
@@ -337,18 +367,21 @@ size_t deletions_gone(struct deletions *deletions, struct mu_str id, int64_t now
         removal(deletions, entry, now_ms);
       }
   }
-  /* Its machine may be away, and comes back later with its old token. Other ids than uuids are not unique beyond their owner. */
-  if (!sure && !known && deletions->config.id == DELETIONS_UUID) {
-    struct entry *ghost = add(deletions, "", id, GHOST);
-    if (ghost)
-      remember(deletions, ghost, GHOST, now_ms);
-  }
+  if (removed == 0)
+    remember_ghost(deletions, id, owner, now_ms);
   if (deletions->remembered > DELETIONS_REMEMBERED)
     forget_old(deletions, now_ms);
+  if (doubted)
+    deletions->ops->look(deletions->self);
   return removed;
 }
 
 /* ---- polling --------------------------------------------------------------------------------- */
+
+static bool wants_look(const struct entry *entry)
+{
+  return entry->state == UNASKED || (entry->state == SEEN && entry->told);
+}
 
 bool deletions_begin(struct deletions *deletions, bool all, int64_t now_ms)
 {
@@ -358,7 +391,7 @@ bool deletions_begin(struct deletions *deletions, bool all, int64_t now_ms)
     forget_old(deletions, now_ms);
   bool any = false;
   for (struct entry *entry = deletions->first; entry && !any; entry = entry->next)
-    any = all ? entry->state != GHOST : entry->state == UNASKED;
+    any = all ? entry->state != GHOST : wants_look(entry);
   if (!any)
     return false;
   deletions->running = true;
@@ -435,9 +468,10 @@ bool deletions_next(struct deletions *deletions, struct deletions_batch *batch)
   while (deletions->cursor && batch->count < DELETIONS_BATCH && bytes < DELETIONS_BATCH_BYTES - DELETIONS_ID_MAX) {
     struct entry *entry = deletions->cursor;
     deletions->cursor = entry->next;
-    if (entry->state == GHOST || (!deletions->all && entry->state != UNASKED))
+    if (entry->state == GHOST || (!deletions->all && !wants_look(entry)))
       continue;
     entry->batch = batch->number;
+    entry->doubted = false; /* this answer will be newer than that news */
     batch->ids[batch->count++] = entry->text;
     bytes += entry->id_len;
   }
@@ -452,10 +486,12 @@ bool deletions_next(struct deletions *deletions, struct deletions_batch *batch)
 static void found_row(struct deletions *deletions, struct entry *entry)
 {
   deletions->visible++;
-  entry->told = false;
   if (entry->state != GONE) {
+    deletions->shown += entry->state != SEEN;
     entry->state = SEEN;
     entry->misses = 0;
+    entry->told = entry->doubted; /* it was this owner's row; whether it is the one that went, the next look tells */
+    entry->doubted = false;
     return;
   }
   if (++entry->hits < DELETIONS_ANSWERS)
@@ -466,9 +502,12 @@ static void found_row(struct deletions *deletions, struct entry *entry)
 
 static void lacked_row(struct deletions *deletions, struct entry *entry)
 {
+  entry->doubted = false; /* whosever row it was */
   if (entry->state == UNASKED) {
     entry->due = entry->told;
     entry->state = ABSENT;
+  } else if (entry->state == SEEN && entry->told) {
+    entry->due = true;
   } else if (entry->state == SEEN) {
     entry->lacked = deletions->rounds;
   } else if (entry->state == GONE) {
@@ -531,6 +570,11 @@ size_t deletions_seen(const struct deletions *deletions)
   for (struct entry *entry = deletions->first; entry; entry = entry->next)
     seen += entry->state == SEEN;
   return seen;
+}
+
+size_t deletions_shown(const struct deletions *deletions)
+{
+  return deletions->shown;
 }
 
 size_t deletions_count(const struct deletions *deletions)

@@ -80,16 +80,16 @@ static void read_reply(struct phoenix_frame *frame, struct json_object *payload)
   explain(frame, reason ? reason : response);
 }
 
-/* An id is a text or a whole number; anything else names no row. */
-static bool read_id(struct phoenix_frame *frame, struct json_object *value)
+/* An id is a text or a whole number; anything else names no row, and nobody. */
+static bool read_id(char *out, size_t size, struct json_object *value)
 {
   if (!json_object_is_type(value, json_type_string) && !json_object_is_type(value, json_type_int))
     return false;
   const char *id = json_object_get_string(value);
   size_t len = strlen(id);
-  if (len == 0 || len >= sizeof frame->id)
+  if (len == 0 || len >= size)
     return false;
-  memcpy(frame->id, id, len + 1);
+  memcpy(out, id, len + 1);
   return true;
 }
 
@@ -100,8 +100,12 @@ static void read_change(const struct phoenix_channel *channel, struct phoenix_fr
       strcmp(text_of(member(data, "schema")), channel->schema) != 0 ||
       strcmp(text_of(member(data, "table")), channel->table) != 0)
     return;
-  frame->kind =
-      read_id(frame, member(member(data, "old_record"), channel->id_column)) ? PHOENIX_DELETED : PHOENIX_NAMELESS;
+  struct json_object *row = member(data, "old_record");
+  bool named = read_id(frame->id, sizeof frame->id, member(row, channel->id_column));
+  frame->kind = named ? PHOENIX_DELETED : PHOENIX_NAMELESS;
+  /* There with REPLICA IDENTITY FULL, or where it is part of the primary key. */
+  if (named && channel->owner_column[0])
+    read_id(frame->owner, sizeof frame->owner, member(row, channel->owner_column));
   struct json_object *errors = member(data, "errors");
   if (frame->kind == PHOENIX_NAMELESS && errors)
     explain(frame, errors);

@@ -11,13 +11,14 @@ struct phoenix_channel {
   const char *schema;
   const char *table;
   const char *id_column;
+  const char *owner_column; /* "": not looked at */
 };
 
 enum phoenix_kind {
   PHOENIX_OTHER,    /* of no interest */
   PHOENIX_REPLY,    /* to a push of ours: `ref`, `ok`, `why` */
   PHOENIX_SYSTEM,   /* the database's side of the subscription: `ok`, `why` */
-  PHOENIX_DELETED,  /* a row of the table is gone: `id` */
+  PHOENIX_DELETED,  /* a row of the table is gone: `id`, and `owner` when the old row has it */
   PHOENIX_NAMELESS, /* one is gone, and the frame does not say which */
   PHOENIX_CLOSED,   /* the channel ended: phx_error, phx_close */
 };
@@ -27,7 +28,8 @@ struct phoenix_frame {
   uint64_t join_ref, ref; /* 0: none */
   bool ok;
   char id[129];
-  char why[160]; /* the server's words, cut; from outside */
+  char owner[201]; /* "": not told */
+  char why[160];   /* the server's words, cut; from outside */
 };
 
 /* "realtime:…" from schema and table. `token`: sent along, NULL: none. NULL: memory. */

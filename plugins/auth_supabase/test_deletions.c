@@ -214,21 +214,31 @@ static void another_owners_row_does_not_count(void)
   poll(&world, "owner/" B);
   CU_ASSERT_STRING_EQUAL(world.removed, "owner/" A " ");
   close_world(&world);
-  /* Nor may an event reach it, once it is known whose row that was. */
+  /* Nor may an event reach it, named or not. */
   open_world(&world, DELETIONS_TEXT, true);
   deletions_know(world.deletions, "owner", "web-1");
   deletions_know(world.deletions, "other", "web-1");
   poll(&world, "owner/web-1");
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, MU_STR("web-1"), 1), 1);
+  CU_ASSERT_EQUAL(gone(&world, "web-1", NULL, 1), 1);
   CU_ASSERT_STRING_EQUAL(world.removed, "owner/web-1 ");
+  CU_ASSERT_EQUAL(gone(&world, "web-1", "other", 1), 1);
+  CU_ASSERT_STRING_EQUAL(world.removed, "owner/web-1 other/web-1 ");
   close_world(&world);
-  /* Without owners in the answers a row is everybody's who has its id. */
+  /* Ids that are unique only with their owner: the event says whose it was. */
+  open_world(&world, DELETIONS_TEXT, true);
+  deletions_know(world.deletions, "owner", "web-1");
+  deletions_know(world.deletions, "other", "web-1");
+  poll(&world, "owner/web-1 other/web-1");
+  CU_ASSERT_EQUAL(gone(&world, "web-1", "other", 1), 1);
+  CU_ASSERT_STRING_EQUAL(world.removed, "other/web-1 ");
+  close_world(&world);
+  /* Without owners in the answers a row is everybody's who has its id, whatever the event says. */
   open_world(&world, DELETIONS_TEXT, false);
   deletions_know(world.deletions, "owner", "web-1");
   deletions_know(world.deletions, "other", "web-1");
   poll(&world, "/web-1");
   CU_ASSERT_EQUAL(deletions_seen(world.deletions), 2);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, MU_STR("web-1"), 1), 2);
+  CU_ASSERT_EQUAL(gone(&world, "web-1", "somebody", 1), 2);
   close_world(&world);
 }
 
@@ -237,14 +247,121 @@ static void events_act_at_once(void)
   struct world world;
   open_world(&world, DELETIONS_UUID, true);
   deletions_know(world.deletions, "u", A); /* not even asked */
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 1);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 0);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, MU_STR("'; drop table"), 1), 0);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, MU_STR(""), 1), 0);
+  CU_ASSERT_EQUAL(gone(&world, A, "u", 1), 1);
+  CU_ASSERT_EQUAL(gone(&world, A, "u", 1), 0);
+  CU_ASSERT_EQUAL(gone(&world, "'; drop table", NULL, 1), 0);
+  CU_ASSERT_EQUAL(gone(&world, "", "u", 1), 0);
   deletions_know(world.deletions, "u", B);
   poll(&world, "u/" B);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, MU_STR("BBBBBBBB-0000-4000-8000-000000000002"), 1), 1);
+  CU_ASSERT_EQUAL(deletions_shown(world.deletions), 1);
+  CU_ASSERT_EQUAL(gone(&world, "BBBBBBBB-0000-4000-8000-000000000002", NULL, 1), 1);
   CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " u/" B " ");
+  /* An owner's name that nobody can have is remembered for nobody. */
+  size_t count = deletions_count(world.deletions);
+  char name[DELETIONS_OWNER_MAX + 2];
+  memset(name, 'x', sizeof name);
+  deletions_gone(world.deletions, mu_str(C), (struct mu_str){name, sizeof name}, 1);
+  deletions_gone(world.deletions, mu_str(C), (struct mu_str){"a\0b", 3}, 1);
+  CU_ASSERT_EQUAL(deletions_count(world.deletions), count);
+  close_world(&world);
+}
+
+/* Another user inserts a row with the id of a machine that has none, and deletes it again, as often as he likes. */
+static void a_strangers_row_is_no_news(void)
+{
+  struct world world;
+  open_world(&world, DELETIONS_UUID, true);
+  CU_ASSERT_EQUAL(gone(&world, A, NULL, 1), 0); /* before it came */
+  CU_ASSERT_EQUAL(gone(&world, A, "stranger", 1), 0);
+  deletions_know(world.deletions, "u", A);
+  CU_ASSERT_EQUAL(gone(&world, A, NULL, 1), 0); /* before its first look */
+  CU_ASSERT_EQUAL(gone(&world, A, "stranger", 1), 0);
+  round_of(&world, false, "");
+  CU_ASSERT_EQUAL(gone(&world, A, NULL, 1), 0); /* and after it */
+  CU_ASSERT_EQUAL(gone(&world, A, "stranger", 1), 0);
+  poll(&world, "stranger/" A);
+  CU_ASSERT_EQUAL(gone(&world, A, NULL, 1), 0);
+  CU_ASSERT_EQUAL(gone(&world, A, "stranger", 1), 0);
+  for (int i = 0; i < 5; i++)
+    poll(&world, "");
+  CU_ASSERT_EQUAL(world.removals, 0);
+  CU_ASSERT_EQUAL(world.looks, 0);
+  /* It gets a row, which goes. */
+  poll(&world, "u/" A);
+  CU_ASSERT_EQUAL(gone(&world, A, "stranger", 1), 0);
+  CU_ASSERT_EQUAL(gone(&world, A, NULL, 1), 1);
+  close_world(&world);
+}
+
+/* Asks for the new ones and leaves the answer open. */
+static uint64_t asked(struct world *world)
+{
+  struct deletions_batch batch;
+  CU_ASSERT_TRUE(deletions_begin(world->deletions, false, 1000));
+  CU_ASSERT_TRUE(deletions_next(world->deletions, &batch));
+  return batch.number;
+}
+
+static void answered(struct world *world, uint64_t number, const char *id, const char *owner)
+{
+  const struct deletions_row row = {mu_str(id ? id : ""), mu_str(owner ? owner : "")};
+  CU_ASSERT_EQUAL(deletions_answer(world->deletions, number, &row, id != NULL), 0);
+  struct deletions_batch none;
+  CU_ASSERT_FALSE(deletions_next(world->deletions, &none));
+  CU_ASSERT_FALSE(deletions_running(world->deletions));
+}
+
+/* The news do not say whose row it was, and come while the first look is under way. */
+static void told_during_the_first_look(void)
+{
+  struct world world;
+  open_world(&world, DELETIONS_UUID, true);
+  /* It has no row: it was somebody else's. */
+  deletions_know(world.deletions, "u", A);
+  uint64_t number = asked(&world);
+  CU_ASSERT_EQUAL(gone(&world, A, NULL, 1), 0);
+  answered(&world, number, NULL, NULL);
+  CU_ASSERT_EQUAL(round_of(&world, false, ""), 0);
+  poll(&world, "");
+  CU_ASSERT_EQUAL(world.removals, 0);
+  /* It had one. Whether it is that one which went, the next look tells: it went. */
+  deletions_know(world.deletions, "u", B);
+  number = asked(&world);
+  CU_ASSERT_EQUAL(gone(&world, B, NULL, 1), 0);
+  CU_ASSERT_EQUAL(world.looks, 2);
+  answered(&world, number, B, "u");
+  CU_ASSERT_EQUAL(world.removals, 0);
+  CU_ASSERT_EQUAL(round_of(&world, false, NULL), 1); /* without an answer nothing is certain */
+  CU_ASSERT_EQUAL(world.removals, 0);
+  CU_ASSERT_EQUAL(round_of(&world, false, ""), 1);
+  CU_ASSERT_STRING_EQUAL(world.removed, "u/" B " ");
+  /* Or it is there: made anew, or it was a stranger's before. */
+  deletions_know(world.deletions, "u", C);
+  number = asked(&world);
+  CU_ASSERT_EQUAL(gone(&world, C, NULL, 1), 0);
+  answered(&world, number, C, "u");
+  CU_ASSERT_EQUAL(round_of(&world, false, "u/" C), 1);
+  CU_ASSERT_EQUAL(round_of(&world, false, "u/" C), 0);
+  CU_ASSERT_EQUAL(world.removals, 1);
+  deletions_forget(world.deletions, "u", C);
+  /* The look fails, and the next one is newer than the news. */
+  deletions_know(world.deletions, "u", C);
+  number = asked(&world);
+  gone(&world, C, NULL, 1);
+  deletions_failed(world.deletions, number);
+  CU_ASSERT_EQUAL(round_of(&world, false, "u/" C), 1);
+  CU_ASSERT_EQUAL(round_of(&world, false, ""), 0);
+  CU_ASSERT_EQUAL(world.removals, 1);
+  deletions_forget(world.deletions, "u", C);
+  /* A stranger's, who is named. */
+  deletions_know(world.deletions, "u", C);
+  number = asked(&world);
+  size_t looks = world.looks;
+  CU_ASSERT_EQUAL(gone(&world, C, "stranger", 1), 0);
+  CU_ASSERT_EQUAL(world.looks, looks);
+  answered(&world, number, C, "u");
+  CU_ASSERT_EQUAL(round_of(&world, false, ""), 0);
+  CU_ASSERT_EQUAL(world.removals, 1);
   close_world(&world);
 }
 
@@ -260,7 +377,7 @@ static void late_answer_brings_nothing_back(void)
     CU_ASSERT_TRUE(deletions_begin(world.deletions, true, 1));
     CU_ASSERT_TRUE(deletions_next(world.deletions, &batch));
     if (i == 0)
-      CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 1);
+      CU_ASSERT_EQUAL(gone(&world, A, NULL, 1), 1);
     const struct deletions_row row = {mu_str(A), MU_STR("u")};
     deletions_answer(world.deletions, batch.number, &row, 1);
     deletions_next(world.deletions, &batch);
@@ -301,21 +418,12 @@ static void told_after_the_first_look(void)
   open_world(&world, DELETIONS_UUID, true);
   deletions_know(world.deletions, "u", A);
   round_of(&world, false, "");
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 1);
+  CU_ASSERT_EQUAL(gone(&world, A, "u", 1), 1);
   CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " ");
-  /* Should the row have been another user's who is away, he does not slip in for it. */
-  deletions_know(world.deletions, "owner", A);
+  /* The same id, and another user: no business of his. */
+  deletions_know(world.deletions, "other", A);
   round_of(&world, false, "");
-  CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " owner/" A " ");
-  close_world(&world);
-  /* It was seen to be another's. */
-  open_world(&world, DELETIONS_UUID, true);
-  deletions_know(world.deletions, "squatter", A);
-  deletions_know(world.deletions, "owner", A);
-  poll(&world, "owner/" A);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 1);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 0);
-  CU_ASSERT_STRING_EQUAL(world.removed, "owner/" A " ");
+  CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " ");
   close_world(&world);
 }
 
@@ -324,18 +432,21 @@ static void told_before_it_came(void)
 {
   struct world world;
   open_world(&world, DELETIONS_UUID, true);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 0);
-  CU_ASSERT_EQUAL(deletions_gone(world.deletions, mu_str(A), 1), 0);
+  CU_ASSERT_EQUAL(gone(&world, A, NULL, 1), 0);
+  CU_ASSERT_EQUAL(deletions_count(world.deletions), 0); /* nobody can be refused for what is nobody's */
+  CU_ASSERT_EQUAL(gone(&world, A, "u", 1), 0);
+  CU_ASSERT_EQUAL(gone(&world, A, "u", 1), 0);
   CU_ASSERT_EQUAL(deletions_count(world.deletions), 1);
   CU_ASSERT_EQUAL(poll(&world, ""), 0);
   CU_ASSERT_EQUAL(deletions_know(world.deletions, "u", A), 1);
+  CU_ASSERT_EQUAL(deletions_know(world.deletions, "other", A), 1);
   CU_ASSERT_EQUAL(world.removals, 0);
-  CU_ASSERT_EQUAL(round_of(&world, false, NULL), 1);
+  CU_ASSERT_EQUAL(round_of(&world, false, NULL), 2);
   CU_ASSERT_EQUAL(world.removals, 0);
-  CU_ASSERT_EQUAL(round_of(&world, false, ""), 1);
+  CU_ASSERT_EQUAL(round_of(&world, false, ""), 2);
   CU_ASSERT_STRING_EQUAL(world.removed, "u/" A " ");
   /* Unless it has a row all the same: made anew meanwhile. */
-  deletions_gone(world.deletions, mu_str(B), 1);
+  gone(&world, B, "u", 1);
   deletions_know(world.deletions, "u", B);
   CU_ASSERT_EQUAL(round_of(&world, false, "u/" B), 1);
   CU_ASSERT_EQUAL(world.removals, 1);
@@ -344,12 +455,13 @@ static void told_before_it_came(void)
   CU_ASSERT_EQUAL(round_of(&world, false, ""), 1);
   CU_ASSERT_EQUAL(world.removals, 2);
   close_world(&world);
-  /* Ids that are unique only with their owner: nobody is suspected. */
+  /* Of any type, for it is known whose it was. */
   open_world(&world, DELETIONS_TEXT, true);
-  deletions_gone(world.deletions, MU_STR("web-1"), 1);
+  gone(&world, "web-1", "u", 1);
   deletions_know(world.deletions, "u", "web-1");
+  deletions_know(world.deletions, "other", "web-1");
   round_of(&world, false, "");
-  CU_ASSERT_EQUAL(world.removals, 0);
+  CU_ASSERT_STRING_EQUAL(world.removed, "u/web-1 ");
   close_world(&world);
 }
 
@@ -378,7 +490,7 @@ static void memory_is_bounded(void)
     snprintf(id, sizeof id, "00000000-0000-4000-8000-%012d", i);
     if (i % 2)
       deletions_know(world.deletions, "u", id);
-    deletions_gone(world.deletions, mu_str(id), i);
+    gone(&world, id, "u", i);
   }
   CU_ASSERT_EQUAL(deletions_count(world.deletions), DELETIONS_REMEMBERED);
   CU_ASSERT_TRUE(deletions_begin(world.deletions, true, 3 * DELETIONS_REMEMBERED));
@@ -540,6 +652,8 @@ static const struct unit_test tests[] = {
     {"events act at once", events_act_at_once},
     {"a late answer brings nothing back", late_answer_brings_nothing_back},
     {"rows that come back", rows_that_come_back},
+    {"a stranger's row is no news", a_strangers_row_is_no_news},
+    {"told during the first look", told_during_the_first_look},
     {"told after the first look", told_after_the_first_look},
     {"told before the machine came", told_before_it_came},
     {"a first look judges nobody", first_look_judges_nobody},

@@ -13,7 +13,7 @@ struct world {
   struct deletions *deletions;
   char removed[4096]; /* "owner/id " each */
   char restored[1024];
-  size_t removals, restorals, alarms, alarms_again, vanished;
+  size_t removals, restorals, alarms, alarms_again, vanished, looks;
 };
 
 static void on_remove(void *self, const char *owner, const char *id)
@@ -43,7 +43,20 @@ static void on_alarm(void *self, size_t vanished, bool again)
   world->vanished = vanished;
 }
 
-static const struct deletions_ops ops = {.remove = on_remove, .restore = on_restore, .alarm = on_alarm};
+static void on_look(void *self)
+{
+  struct world *world = self;
+  world->looks++;
+}
+
+static const struct deletions_ops ops = {
+    .remove = on_remove, .restore = on_restore, .alarm = on_alarm, .look = on_look};
+
+/* The database tells, and says whose row it was; NULL: it does not. */
+static inline size_t gone(struct world *world, const char *id, const char *owner, int64_t now_ms)
+{
+  return deletions_gone(world->deletions, mu_str(id), mu_str(owner ? owner : ""), now_ms);
+}
 
 static inline void open_world(struct world *world, enum deletions_id type, bool owners)
 {

@@ -14,8 +14,9 @@ struct machine {
   bool row;   /* in the table */
   bool known; /* to the server */
   enum { NONE, NEW, WITHOUT, WITH, REMOVED } state;
-  bool ghost; /* the database told of the id while nobody had it */
-  bool told;
+  bool ghost; /* the database told of the owner's row while nobody had it */
+  bool told;  /* of the owner's row for certain: the next answer without it is enough */
+  bool doubt; /* of a row of this id, whosever, during the question */
   unsigned absent, present;
   uint64_t question; /* that its id stands in, 0: none under way */
   bool lacking;      /* in this round */
@@ -41,7 +42,7 @@ static unsigned chance(struct model *model, unsigned below)
 static void leaves(struct machine *machine, int state)
 {
   machine->state = state;
-  machine->known = machine->told = machine->lacking = false;
+  machine->known = machine->told = machine->doubt = machine->lacking = false;
   machine->present = machine->absent = 0;
   machine->question = 0;
 }
@@ -74,14 +75,15 @@ static size_t model_answer(struct model *model, uint64_t number, bool hidden, st
     } else if (there) {
       machine->state = WITH;
       machine->absent = 0;
-      machine->told = false;
-    } else if (machine->state == NEW && machine->told) {
+      machine->told = machine->doubt;
+    } else if ((machine->state == NEW || machine->state == WITH) && machine->told) {
       model_removes(model, machine);
     } else if (machine->state == NEW) {
       machine->state = WITHOUT;
     } else if (machine->state == WITH) {
       machine->lacking = true;
     }
+    machine->doubt = false;
   }
   return count;
 }
@@ -102,11 +104,39 @@ static void model_judges(struct model *model)
   }
 }
 
+/* The row is gone, and the database says so; `named`: and whose it was. */
+static void model_hears(struct model *model, struct machine *machine, bool named)
+{
+  bool had = machine->state == WITH;
+  if (machine->state == NONE || machine->state == REMOVED)
+    machine->ghost |= named && machine->state == NONE;
+  else if (named || had)
+    model_removes(model, machine);
+  else
+    machine->doubt = machine->question != 0;
+  gone(&model->world, machine->id, named ? "u" : NULL, 1);
+}
+
+/* Somebody else had a row of this id for a moment. */
+static void stranger(struct model *model, struct machine *machine)
+{
+  if (machine->row)
+    return; /* the primary key's business */
+  bool named = chance(model, 2);
+  if (!named) {
+    if (machine->state == WITH) /* nobody can tell */
+      model_removes(model, machine);
+    else
+      machine->doubt |= machine->question != 0 && (machine->state == NEW || machine->state == WITHOUT);
+  }
+  gone(&model->world, machine->id, named ? "stranger" : NULL, 1);
+}
+
 /* Rows come and go, machines come and go, the database tells. */
 static void happen(struct model *model)
 {
   struct machine *machine = &model->machines[chance(model, (unsigned)model->count)];
-  switch (chance(model, 8)) {
+  switch (chance(model, 9)) {
   case 0:
   case 1:
     machine->row = true;
@@ -118,15 +148,15 @@ static void happen(struct model *model)
     machine->row = false;
     if (chance(model, 3)) /* the news got lost */
       break;
-    machine->ghost |= machine->state == NONE || machine->state == WITHOUT;
-    if (machine->state != NONE && machine->state != REMOVED)
-      model_removes(model, machine);
-    deletions_gone(model->world.deletions, mu_str(machine->id), 1);
+    model_hears(model, machine, chance(model, 2));
     break;
   case 4:
     if (machine->known)
       leaves(machine, NONE);
     deletions_forget(model->world.deletions, "u", machine->id);
+    break;
+  case 5:
+    stranger(model, machine);
     break;
   default:
     if (machine->known || machine->state == REMOVED)
@@ -162,7 +192,9 @@ static void round_against_model(struct model *model)
       if (deletions_next(model->world.deletions, &batches[open])) {
         EACH(machine, model)
         if (contains(&batches[open], machine->id)) {
-          CU_ASSERT_TRUE(all ? machine->state != NONE : machine->state == NEW);
+          CU_ASSERT_TRUE(all ? machine->state != NONE
+                             : machine->state == NEW || (machine->state == WITH && machine->told));
+          machine->doubt = false;
           machine->question = batches[open].number;
         }
         open++;

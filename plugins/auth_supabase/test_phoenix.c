@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Frames as Realtime sends them, and all kinds of others. */
 #include <json-c/json.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <muster/json.h>
@@ -11,7 +12,7 @@
 #define ID "0f0e0d0c-0b0a-4908-8706-050403020100"
 
 static const struct phoenix_channel channel = {
-    .topic = "realtime:muster", .schema = "public", .table = "machines", .id_column = "id"};
+    .topic = "realtime:muster", .schema = "public", .table = "machines", .id_column = "id", .owner_column = "user_id"};
 
 static struct phoenix_frame reading(const char *text, int expected)
 {
@@ -105,9 +106,30 @@ static void rows_that_go(void)
   struct phoenix_frame frame = reading(CHANGE("public", "machines", "DELETE", "{\"id\":\"" ID "\"}", "null"), 0);
   CU_ASSERT_EQUAL(frame.kind, PHOENIX_DELETED);
   CU_ASSERT_STRING_EQUAL(frame.id, ID);
+  CU_ASSERT_STRING_EQUAL(frame.owner, "");
   frame = reading(CHANGE("public", "machines", "DELETE", "{\"id\":42,\"user_id\":1}", "null"), 0);
   CU_ASSERT_EQUAL(frame.kind, PHOENIX_DELETED);
   CU_ASSERT_STRING_EQUAL(frame.id, "42");
+  CU_ASSERT_STRING_EQUAL(frame.owner, "1");
+  frame = reading(CHANGE("public", "machines", "DELETE", "{\"user_id\":\"ann\",\"id\":\"" ID "\"}", "null"), 0);
+  CU_ASSERT_STRING_EQUAL(frame.owner, "ann");
+  /* An owner who is none, and one whom nobody can be called. */
+  static const char *const owners[] = {"null", "true", "{}", "1.5", "\"\""};
+  for (size_t i = 0; i < MU_COUNT(owners); i++) {
+    char text[600];
+    snprintf(text, sizeof text, CHANGE("public", "machines", "DELETE", "{\"id\":42,\"user_id\":%s}", "null"),
+             owners[i]);
+    frame = reading(text, 0);
+    CU_ASSERT_EQUAL(frame.kind, PHOENIX_DELETED);
+    CU_ASSERT_STRING_EQUAL(frame.owner, "");
+  }
+  /* Nobody looks at owners. */
+  const struct phoenix_channel without = {
+      .topic = "realtime:muster", .schema = "public", .table = "machines", .id_column = "id", .owner_column = ""};
+  const char *text = CHANGE("public", "machines", "DELETE", "{\"id\":42,\"user_id\":1}", "null");
+  CU_ASSERT_EQUAL(phoenix_read(&without, text, strlen(text), &frame), 0);
+  CU_ASSERT_STRING_EQUAL(frame.id, "42");
+  CU_ASSERT_STRING_EQUAL(frame.owner, "");
   CU_ASSERT_EQUAL(kind_of(CHANGE("public", "machines", "INSERT", "{\"id\":\"" ID "\"}", "null")), PHOENIX_OTHER);
   CU_ASSERT_EQUAL(kind_of(CHANGE("public", "machines", "UPDATE", "{\"id\":\"" ID "\"}", "null")), PHOENIX_OTHER);
   CU_ASSERT_EQUAL(kind_of(CHANGE("public", "users", "DELETE", "{\"id\":\"" ID "\"}", "null")), PHOENIX_OTHER);

@@ -95,7 +95,7 @@ const struct mu_option watch_options[WATCH_OPTION_COUNT] = {
      .preset = "\"muster_machines\"",
      .min = 1,
      .max = 63,
-     .help = "channel to LISTEN on; the notice's text is the machine's id"},
+     .help = "channel to LISTEN on; the notice's text is {\"id\":…,\"owner\":…}, or the machine's id alone"},
     {.key = "burst",
      .type = MU_OPT_INT,
      .offset = AT(burst),
@@ -218,18 +218,25 @@ static void on_alarm(void *self, size_t vanished, bool again)
          vanished, watch->config->table);
 }
 
+static void on_look(void *self)
+{
+  struct watch *watch = self;
+  if (watch->poll)
+    source_poll_new_ones(watch->poll);
+}
+
 /* ---- the sources' words ---------------------------------------------------------------------- */
 
 /*
  * The database itself says that it deleted this row: certain, so it acts at once and needs no second answer. Many at once are as
  * certain (a user who leaves takes his machines along), unlike many that an answer lacks.
  */
-static void on_gone(void *self, struct mu_str id)
+static void on_gone(void *self, struct mu_str id, struct mu_str owner)
 {
   struct watch *watch = self;
   if (!watch->api)
     return;
-  if (deletions_gone(watch->deletions, id, mu_now_ms()) == 0)
+  if (deletions_gone(watch->deletions, id, owner, mu_now_ms()) == 0)
     mu_count(watch->unknown, 1);
 }
 
@@ -284,7 +291,8 @@ static int on_each(void *context, const struct mu_machine *machine)
 int watch_new(mu_instance *in, const struct watch_config *config, struct rest *rest, const char *url, const char *key,
               const char *ca_file, struct watch **out)
 {
-  static const struct deletions_ops ops = {.remove = on_remove, .restore = on_restore, .alarm = on_alarm};
+  static const struct deletions_ops ops = {
+      .remove = on_remove, .restore = on_restore, .alarm = on_alarm, .look = on_look};
   struct watch *watch = calloc(1, sizeof *watch);
   *out = watch;
   if (!watch)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "notice.h"
 #include "watch_source.h"
 
 enum {
@@ -182,10 +183,11 @@ static void come_back(struct listen *listen, const char *why)
 static void take_notices(struct listen *listen)
 {
   for (PGnotify *notice; !listen->stopped && (notice = PQnotifies(listen->connection)); PQfreemem(notice)) {
-    struct mu_str id = mu_str(notice->extra);
+    struct notice said;
     mu_count(listen->notices, 1);
-    if (deletions_id_valid((enum deletions_id)listen->source.config->id_type, id)) {
-      listen->source.events.gone(listen->source.events.self, id);
+    if (notice_read(mu_str(notice->extra), &said) &&
+        deletions_id_valid((enum deletions_id)listen->source.config->id_type, mu_str(said.id))) {
+      listen->source.events.gone(listen->source.events.self, mu_str(said.id), mu_str(said.owner));
       continue;
     }
     mu_count(listen->bad, 1);

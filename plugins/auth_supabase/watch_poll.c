@@ -29,7 +29,7 @@ struct poll {
   struct question *questions;
   unsigned under_way;
   bool pumping, all_wanted, look_wanted, in_round, round_failed, failing, stopped;
-  mu_counter *rounds, *failures;
+  mu_counter *rounds, *failures, *shown;
 };
 
 /* ---- a question ------------------------------------------------------------------------------ */
@@ -92,7 +92,10 @@ static const char *take_rows(struct poll *poll, uint64_t number, struct json_obj
     if (config->owner_column[0] && !json_object_object_get_ex(row, config->owner_column, &owner))
       return "a row of the answer has no owner";
   }
-  return deletions_answer(poll->deletions, number, list, count) == 0 ? NULL : "the answer has too many rows";
+  size_t shown = deletions_shown(poll->deletions);
+  int error = deletions_answer(poll->deletions, number, list, count);
+  mu_count(poll->shown, deletions_shown(poll->deletions) - shown);
+  return error == 0 ? NULL : "the answer has too many rows";
 }
 
 static void failed(struct poll *poll, uint64_t number, const char *why, bool told)
@@ -272,6 +275,7 @@ struct source *source_poll_new(const struct source *base, struct deletions *dele
   poll->look = mu_timer_new(base->in, on_look, poll);
   poll->rounds = mu_counter_get(base->in, "machine_polls");
   poll->failures = mu_counter_get(base->in, "machine_polls_failed");
+  poll->shown = mu_counter_get(base->in, "machines_seen");
   if (!poll->regular || !poll->soon || !poll->look) {
     poll_stop(&poll->source);
     poll_free(&poll->source);

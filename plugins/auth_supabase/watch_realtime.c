@@ -117,7 +117,7 @@ static void on_message(void *self, const char *data, size_t len, bool binary)
     return;
   case PHOENIX_DELETED:
     mu_count(realtime->deleted, 1);
-    realtime->source.events.gone(realtime->source.events.self, mu_str(frame.id));
+    realtime->source.events.gone(realtime->source.events.self, mu_str(frame.id), mu_str(frame.owner));
     return;
   case PHOENIX_NAMELESS:
     mu_count(realtime->nameless, 1);
@@ -253,8 +253,11 @@ struct source *source_realtime_new(const struct source *base, const char *url, c
   const struct watch_config *config = base->config;
   if (asprintf(&topic, "realtime:muster:%s:%s", config->schema, config->table) < 0)
     topic = NULL;
-  realtime->channel = (struct phoenix_channel){
-      .topic = topic, .schema = config->schema, .table = config->table, .id_column = config->id_column};
+  realtime->channel = (struct phoenix_channel){.topic = topic,
+                                               .schema = config->schema,
+                                               .table = config->table,
+                                               .id_column = config->id_column,
+                                               .owner_column = config->owner_column};
   realtime->url = make_url(config, url, key);
   realtime->key = strdup(key);
   /* A legacy key is a JWT and joins by itself; others are no tokens, and Realtime takes the one of the link. */

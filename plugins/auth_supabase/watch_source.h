@@ -13,8 +13,8 @@ struct source;
 /* What a source tells. */
 struct source_events {
   void *self;
-  /* The database deleted this row. The id is from outside. */
-  void (*gone)(void *self, struct mu_str id);
+  /* The database deleted this row. Both are from outside; `owner` is empty when it was not told. */
+  void (*gone)(void *self, struct mu_str id, struct mu_str owner);
   /* News may have been lost until now: poll once. */
   void (*gap)(void *self);
 };
