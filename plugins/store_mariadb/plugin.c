@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Provides store/1 from MariaDB or MySQL. */
+#include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,21 @@ static struct mu_store_limits limits_of(const struct config *config)
   return limits;
 }
 
+/*
+ * The client library keeps things for as long as the process lives, its threads' among them: it stays when this plugin is taken away.
+ * Set up here, before several workers want to at once.
+ */
+static bool prepare_library(void)
+{
+  Dl_info where;
+  void *pinned = NULL;
+  if (dladdr((void *)(uintptr_t)mysql_init, &where))
+    pinned = dlopen(where.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+  if (pinned)
+    dlclose(pinned);
+  return pinned && mysql_library_init(0, NULL, NULL) == 0;
+}
+
 static int init(mu_instance *in, const void *config, void **self)
 {
   struct store *store = calloc(1, sizeof *store);
@@ -177,8 +193,7 @@ static int init(mu_instance *in, const void *config, void **self)
   int result = MU_EINVAL;
   if (aim(config, &store->target))
     goto fail;
-  /* Here, before any worker needs it: it is not made for several threads at once. */
-  if (mysql_library_init(0, NULL, NULL) != 0) {
+  if (!prepare_library()) {
     result = MU_ENOMEM;
     goto fail;
   }
