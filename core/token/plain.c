@@ -3,6 +3,7 @@
  * Tokens with claims of the caller's own. The signature is looked at first and the rest is read by our own strict scan: a claim given
  * twice, or of another type, is none.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,8 +109,8 @@ mu_text *mu_token_seal(const mu_token_key *key, struct mu_str claims, int64_t no
   char signature[MUI_SIGNATURE_LEN];
   mu_text *text = NULL;
   mu_buf_add(&body, claims.at, before);
-  mu_buf_printf(&body, "%s\"iat\":%lld,\"exp\":%lld}", claims.at[before - 1] == '{' ? "" : ",", (long long)now_s,
-                (long long)(now_s + life_s));
+  mu_buf_printf(&body, "%s\"iat\":%" PRId64 ",\"exp\":%" PRId64 "}", claims.at[before - 1] == '{' ? "" : ",", now_s,
+                now_s + life_s);
   mui_base64url(&token, MU_STR(HEADER));
   mu_buf_adds(&token, ".");
   if (!body.failed)

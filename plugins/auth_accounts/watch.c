@@ -93,8 +93,8 @@ static void set(struct watch *watch, const struct mu_principal *principal, int64
   entry->principal = principal;
   entry->sessions = sessions;
   entry->granted_ns = mu_mono_ns();
-  while (watch->count > (size_t)watch->self->config->watch_users) {
-    entry_free(watch, watch->first);
+  while (watch->first && watch->count > (size_t)watch->self->config->watch_users) {
+    entry_free(watch, watch->first); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
     mu_count(watch->forgotten, 1);
     mu_log_limited(watch->self->in, MU_LOG_WARN, "watch",
                    "more people than watch_users are let in: what other programs change is not seen for all of them");
@@ -284,7 +284,7 @@ void watch_free(struct watch *watch)
     return;
   ids_free(watch);
   while (watch->first)
-    entry_free(watch, watch->first);
+    entry_free(watch, watch->first); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
   mu_map_free(watch->users);
   mu_map_free(watch->keys);
   free(watch);

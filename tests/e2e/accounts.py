@@ -64,7 +64,8 @@ class Accounts:
         given = self.options
         for name, value in (("attempts", 100000), ("hash_queue", 1000), ("hash_threads", 2)):
             given += "" if f"{name} =" in given else f" {name} = {value};"
-        accounts = f'jwt_secret = "{self.secret}"; password_file = "{self.password_file}"; {given}'
+        given += f' password_file = "{self.password_file}";' if self.password_file else ""
+        accounts = f'jwt_secret = "{self.secret}"; {given}'
         listed = [self.store(), f'{{ name = "auth_accounts"; config = {{ {accounts} }}; }}']
         if self.session:
             listed += ['{ name = "machines"; }', f'{{ name = "session"; config = {{ jwt_secret = "{SESSION_SECRET}"; failed_auths_per_minute = 100000; }}; }}']

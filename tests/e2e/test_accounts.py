@@ -90,6 +90,20 @@ def test_without_a_place_for_the_password_nobody_is_made(tmp_path):
     a.stop()
 
 
+def test_where_the_password_goes_by_itself(tmp_path, monkeypatch):
+    """systemd's state folder; also when several are named."""
+    state = tmp_path / "state"
+    state.mkdir()
+    monkeypatch.setenv("STATE_DIRECTORY", f"{state}:/elsewhere")
+    a = Accounts("sqlite", tmp_path / "a", session=False)
+    a.password_file = None
+    a.start()
+    a.password_file = state / "admin-password"
+    eventually(a.password_file.exists)
+    assert stat.S_IMODE(a.password_file.stat().st_mode) == 0o600 and a.first()
+    a.stop()
+
+
 def test_first_admin_can_be_left_out_or_named(tmp_path):
     a = Accounts("sqlite", tmp_path / "a", options='first_admin = "";', session=False).start()
     time.sleep(0.5)
