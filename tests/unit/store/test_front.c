@@ -13,7 +13,7 @@ static struct {
   pthread_mutex_t lock;
   char trace[16384];
   unsigned open, prepared;
-  int open_error, begin_error, tend_error;
+  int open_error, begin_error, begin_sleep_ms, tend_error;
   int commit_error; /* once, after so many that go well */
   int commit_skip;
   bool commit_undone;
@@ -200,6 +200,8 @@ static int fake_step(void *link, enum mu_store_step step, struct mu_store_fault 
   struct fake *fake = link;
   trace("%c", "BCRSrb"[step]);
   int error = step == MU_STORE_BEGIN ? get(&script.begin_error) : 0;
+  if (error)
+    sleep_ms((unsigned)get(&script.begin_sleep_ms), fake);
   if (error)
     return mu_store_fail(fault, error, "no begin");
   /* Nothing but a rollback makes sense outside of a transaction. */
@@ -495,6 +497,24 @@ static void test_away(void)
   teardown();
 }
 
+/* It always takes long to find that it is locked: what waits is in some batch nearly all the time, and told all the same. */
+static void test_always_locked(void)
+{
+  struct mu_store_limits limits = limits_default;
+  limits.wait = .5;
+  setup_with(&limits);
+  struct answer answer;
+  script.begin_error = MU_EBUSY;
+  script.begin_sleep_ms = 300;
+  int64_t began = mu_mono_ns();
+  CU_ASSERT_EQUAL(write_now("one", &answer), MU_EUNAVAILABLE);
+  CU_ASSERT_TRUE(mu_mono_ns() - began < 3000000000);
+  CU_ASSERT_STRING_EQUAL(answer.reason, "no begin");
+  set(&script.begin_error, 0);
+  CU_ASSERT_EQUAL(write_now("two", NULL), 0);
+  teardown();
+}
+
 /* A user stops while its tables wait for the database: what it wanted to change is changed, or dropped with the store. */
 static void test_gone_while_migrating(void)
 {
@@ -627,6 +647,7 @@ static const struct unit_test tests[] = {
     {"many are taken back", test_many_taken_back},
     {"commit", test_commit},
     {"the database is away", test_away},
+    {"always locked", test_always_locked},
     {"a user has gone while its tables are made", test_gone_while_migrating},
     {"limits", test_limits},
     {"housekeeping", test_tend},
