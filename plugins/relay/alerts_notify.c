@@ -2,6 +2,7 @@
 /* Alerts are told to a webhook, signed, with a link that marks them as read. */
 #include <muster/fetch.h>
 #include <muster/rest.h>
+#include <stdio.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>

@@ -5,7 +5,19 @@
 
 #include "rest.h"
 
-static const struct rest_part *const parts[] = {&rest_endpoints, &rest_devices, &rest_access, &rest_admin};
+static const struct rest_part *const parts[] = {&rest_endpoints,
+                                                &rest_devices,
+                                                &rest_access,
+                                                &rest_admin,
+                                                &rest_data_part,
+                                                &rest_control_part,
+                                                &rest_visualization_part,
+                                                &rest_cards_part,
+                                                &rest_alerts_part,
+                                                &rest_alert_history_part,
+                                                &rest_groups_part,
+                                                &rest_group_control_part,
+                                                &rest_export_part};
 
 /* What is kept has this before it. */
 struct keep {
@@ -52,6 +64,8 @@ void rest_drop(void *kept)
   if (!kept)
     return;
   struct keep *keep = keep_of(kept);
+  if (keep->holders > 0) /* a call's: its own */
+    return;
   if (keep->release)
     keep->release(kept);
   free(keep);

@@ -182,6 +182,8 @@ struct rest_part {
     (array_), MU_COUNT(array_)                                                                                         \
   }
 
-extern const struct rest_part rest_endpoints, rest_devices, rest_access, rest_admin;
+extern const struct rest_part rest_endpoints, rest_devices, rest_access, rest_admin, rest_data_part, rest_control_part,
+    rest_visualization_part, rest_cards_part, rest_alerts_part, rest_alert_history_part, rest_groups_part,
+    rest_group_control_part, rest_export_part;
 
 #endif
