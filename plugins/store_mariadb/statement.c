@@ -24,13 +24,13 @@ int statement_prepare(void *self, struct mu_str sql, void **out, struct mu_store
   if (!made)
     return mu_store_fail(fault, MU_EIO, "out of memory");
   made->link = link;
-  made->sql = strndup(sql.at, sql.len);
+  made->sql = strndup(sql.at, sql.len); /* the library looks for a NUL where the length is 0 */
   made->handle = mysql_stmt_init(link->mysql);
   if (!made->sql || !made->handle) {
     mu_store_fail(fault, MU_EIO, "out of memory");
     goto fail;
   }
-  if (mysql_stmt_prepare(made->handle, sql.at, (unsigned long)sql.len) != 0) {
+  if (mysql_stmt_prepare(made->handle, made->sql, (unsigned long)sql.len) != 0) {
     result = error_of_statement(made, fault);
     goto fail;
   }
