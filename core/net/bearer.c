@@ -78,7 +78,7 @@ static void forbidden(struct mu_http *request, const char *code)
   mui_rest_fail(request, 403, code, words, NULL);
 }
 
-static void unavailable(struct mu_http *request, unsigned retry_after_s)
+void mui_bearer_unknown(struct mu_http *request, unsigned retry_after_s)
 {
   char after[16];
   snprintf(after, sizeof after, "%u", retry_after_s ? retry_after_s : 5);
@@ -113,7 +113,7 @@ static void on_answer(void *context, const struct mu_auth_answer *answer)
     granted(request, answer->principal);
     return;
   case MU_AUTH_UNAVAILABLE:
-    unavailable(request, answer->retry_after_s);
+    mui_bearer_unknown(request, answer->retry_after_s);
     return;
   case MU_AUTH_REFUSED:
   case MU_AUTH_UNKNOWN:
@@ -130,7 +130,9 @@ void mui_bearer_ask(struct mu_http *request)
   struct mui_net_http *http = request->net->http;
   struct mui_asked *asked = http->asked_count < MAX_ASKED ? calloc(1, sizeof *asked) : NULL;
   if (!asked) {
-    unavailable(request, 1);
+    mu_log_limited(request->net->runtime->core, MU_LOG_WARN, "http auth", "%zu questions to auth/1 have no answer yet",
+                   http->asked_count);
+    mui_bearer_unknown(request, 1);
     return;
   }
   asked->http = http;
@@ -152,7 +154,7 @@ void mui_bearer_ask(struct mu_http *request)
   /* It may be answered before this returns. */
   if (mu_auth_check(request->net->runtime->core, &credential, on_answer, asked) == MU_ECLOSED) {
     free_asked(asked);
-    unavailable(request, 1);
+    mui_bearer_unknown(request, 1);
   }
   mu_secret_wipe(text, sizeof text);
 }

@@ -138,6 +138,8 @@ void mui_answer_cut(struct mu_http *request);
 bool mui_bearer_judge(struct mu_http *request);
 /* Asks who it is; the request is due again, or answered, when that is known. */
 void mui_bearer_ask(struct mu_http *request);
+/* Nobody could tell. `retry_after_s` 0: a few seconds. */
+void mui_bearer_unknown(struct mu_http *request, unsigned retry_after_s);
 void mui_bearer_free_all(struct mui_net_http *http);
 
 /* ---- files.c --------------------------------------------------------------------------------- */

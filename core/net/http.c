@@ -404,7 +404,7 @@ static void on_sweep(void *context)
       mu_http_error(request, 504, "timeout", "no answer came in time");
       break;
     case MUI_REQUEST_JUDGED:
-      mui_http_decline(request, 503, "unavailable", "nobody could tell in time who you are; try again later");
+      mui_bearer_unknown(request, 0);
       break;
     case MUI_REQUEST_WRITING:
     case MUI_REQUEST_LINGER:

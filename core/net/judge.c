@@ -119,6 +119,21 @@ static struct found find_route(struct mu_http *request, const struct mui_session
   return found;
 }
 
+/* "/api/things/" is "/api/things" for REST, as released clients may have it. */
+static void forgive_slash(struct mu_http *request, const struct mui_session *session, int library_method,
+                          struct found *found)
+{
+  struct mui_note *path = request->path;
+  if (found->what != MUI_ROUTE_NONE || path->len < 2 || path->text[path->len - 1] != '/')
+    return;
+  path->len--;
+  struct found shorter = find_route(request, session, library_method);
+  if (shorter.what != MUI_ROUTE_NONE && shorter.route->rest)
+    *found = shorter;
+  else
+    path->len++;
+}
+
 /* "/api/…" belongs to REST: what nobody serves there, not even as a file, is answered in that form. */
 static bool is_rest(const struct found *found, struct mu_str path)
 {
@@ -240,6 +255,7 @@ bool mui_http_judge(struct mu_http *request, const struct mui_session *session, 
   bool old = false, broken = false;
   uint64_t length = 0;
   struct found found = find_route(request, session, library_method);
+  forgive_slash(request, session, library_method, &found);
   if (is_rest(&found, mu_http_path(request)) && !mui_rest_begin(request, session, found.route))
     return false;
   if (!few_enough(request) || !judge_version(request, &old) || !judge_host(request, old) ||

@@ -92,6 +92,7 @@ struct mui_rest_faults {
   unsigned count;
   bool zh;
   const char *code; /* of the first bad field; NULL: VALIDATION_ERROR */
+  char first[256];  /* "name: what is wrong with it", for errors that have no details */
 };
 
 /* Puts the checked members of `object` (may be NULL) into `values`. False: out of memory. */

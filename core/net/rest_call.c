@@ -176,13 +176,18 @@ int mui_rest_decline(struct mu_http *request, int status, const char *code, cons
   return result;
 }
 
+/* On a route of http.h there is only one form and one language. */
 int mu_rest_error(mu_http *request, int status, const char *code, struct mu_words words)
 {
+  if (!request->rest)
+    return mu_http_error(request, status, code, words.en);
   return mui_rest_fail(request, status, code, words, NULL);
 }
 
 int mu_rest_invalid(mu_http *request, const char *field, struct mu_words words)
 {
+  if (!request->rest)
+    return mu_http_error(request, 400, "VALIDATION_ERROR", words.en);
   struct mui_rest_faults faults = {.zh = request->rest->zh};
   mui_rest_fault(&faults, mu_str(field), words);
   mu_buf_adds(&faults.details, "]");
@@ -196,8 +201,8 @@ int mu_rest_answer(mu_http *request, int status, struct json_object *body)
   mu_text *text = body ? mu_json_text(body) : NULL;
   json_object_put(body);
   if (!text)
-    return mui_rest_decline(request, 500, "internal_error", "the server could not answer this");
-  const struct mui_rest_row *row = request->rest->row;
+    return mu_http_error(request, 500, "internal_error", "the server could not answer this");
+  const struct mui_rest_row *row = request->rest ? request->rest->row : NULL;
   if (status == 0)
     status = row && row->is.status ? row->is.status : 200;
   int result = mu_http_answer(request, status, "application/json; charset=utf-8", text);
@@ -282,6 +287,9 @@ bool mui_rest_prepare(struct mu_http *request)
     good = false;
   else if (!good || faults.details.failed)
     mui_http_decline(request, 503, "out_of_memory", "try again later");
+  else if (faults.count && call->errors != MU_REST_ERRORS_FULL)
+    mui_rest_fail(request, 400, faults.code ? faults.code : "VALIDATION_ERROR",
+                  (struct mu_words){faults.first, faults.first}, NULL);
   else if (faults.count)
     mui_rest_fail(request, 400, faults.code ? faults.code : "VALIDATION_ERROR",
                   MU_WORDS("the request's data are not valid", "请求数据验证失败"), faults.details.at);

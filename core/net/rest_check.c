@@ -38,6 +38,8 @@ void mui_rest_fault(struct mui_rest_faults *faults, struct mu_str field, struct 
   if (faults->count++ >= MAX_FAULTS)
     return;
   const char *text = faults->zh && words.zh ? words.zh : words.en;
+  if (faults->count == 1)
+    snprintf(faults->first, sizeof faults->first, "%.*s%s%s", (int)field.len, field.at, field.len ? ": " : "", text);
   mu_buf_adds(&faults->details, faults->count == 1 ? "[{\"field\":" : ",{\"field\":");
   mu_buf_json_string(&faults->details, field);
   mu_buf_adds(&faults->details, ",\"message\":");

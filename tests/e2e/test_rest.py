@@ -113,6 +113,9 @@ def test_literals_beat_parameters(ask):
     assert path("/api/probe/things/a/parts/b") == {"ep": "a", "sub": "b"}
     assert path("/api/probe/things/a/parts/first") == {"ep": "a"}
     assert path("/api/probe/things/a%20b%2bc%25/parts/%E8%AE%BE") == {"ep": "a b+c%", "sub": "设"}
+    assert path("/api/probe/things/7/") == {"id": "7"} and path("/api/probe/things/special/", "PUT") == {}
+    assert ask("GET", "/api/probe/things/?page=2").json["given"] == {"page": 2} and ask("PUT", "/api/probe/things/", {}).status == 405
+    assert ask("GET", "/api/nope/").error["message"] == "Route GET /api/nope/ not found"
     for other in ("/api/probe/things/a/parts", "/api/probe/things/a/parts/b/c", "/api/probe/things/a/b", "/api/probe/thing"):
         assert ask("GET", other, token="user:u").status == 404
 
@@ -197,6 +200,12 @@ def test_access(ask, token, user, admin):
             assert got.headers["Retry-After"] == "9"
 
 
+def test_delete_has_a_body(ask):
+    assert ask("DELETE", "/api/probe/things/1", {"x": 10}, "user:u").fields == ["x"]
+    assert ask("DELETE", "/api/probe/things/1", token="user:u").fields == ["x"]
+    assert ask("DELETE", "/api/probe/things/1", {"x": 1}, "slow:u").status == 200
+
+
 def test_access_is_judged_before_bodies_and_queries(ask):
     for token, status in ((None, 401), ("nobody", 401), ("user:u", 403), ("admin:a", 400)):
         assert ask("PATCH", "/api/probe/admin", "{broken", token).status == status
@@ -212,6 +221,10 @@ def test_forms_of_the_header(ask, header, code):
 
 def test_routes_of_other_plugins_know_principals(ask):
     assert ask("GET", "/probe/plain", token="user:u7").data == b"user=u7"
+    for how, status, body in (("error", 409, {"code": "taken", "message": "this is taken"}), ("answer", 200, "not given"),
+                              ("invalid", 400, {"code": "VALIDATION_ERROR", "message": "is no good"}), ("null", 500, None)):
+        got = ask("GET", f"/probe/plain?how={how}", token="user:u")
+        assert got.status == status and body in (None, got.json)
     for token, status, code in (("nobody", 401, "unauthorized"), ("banned:u", 403, "forbidden"), ("down", 503, "unavailable"),
                                 ("machine:m", 403, "forbidden")):
         got = ask("GET", "/probe/plain", token=token)
@@ -241,6 +254,7 @@ def test_a_backend_that_never_answers(shared):
     link = Client(shared)
     link.link.timeout = 45
     got = link("GET", "/api/probe/things/1", token="never")
+    assert got.headers["Retry-After"] == "5"
     assert (got.status, got.error["code"]) == (503, "SERVICE_UNAVAILABLE") and 28 < time.monotonic() - began < 40
 
 
@@ -494,6 +508,9 @@ def test_forms_of_errors(ask):
     for body, token, status in (({"x": 1}, "user:u", 409), ({}, "user:u", 400), ("{", "user:u", 400), ({"x": 1}, None, 401)):
         got = ask("POST", "/api/probe/text/conflict", body, token)
         assert got.status == status and isinstance(got.error, str) and list(got.json) == ["error"]
+    # Where there is no room for details, the message says it.
+    assert ask("POST", "/api/probe/text/conflict", {}, "user:u").error == "x: is missing"
+    assert ask("POST", "/api/probe/text/conflict", {"x": 10}, "user:u", **ZH).error == "x: 必须在 0 到 9 之间"
 
 
 @pytest.mark.parametrize("header,zh", (("zh", 1), ("zh-CN", 1), ("zh-Hans;q=0.5, en;q=0.4", 1), ("en, zh;q=0.9", 0), ("en-US,en;q=0.9,zh;q=0.8", 0), ("zh;q=0.3,en;q=0.3", 1),

@@ -189,9 +189,20 @@ static int fail(void *self, mu_http *request)
   return MU_EIO;
 }
 
+/* A route of http.h, which may use the calls of rest.h all the same. */
 static int plain(void *self, mu_http *request)
 {
   (void)self;
+  struct mu_str how = MU_STR("");
+  mu_http_query(request, "how", &how);
+  if (mu_str_equal(how, MU_STR("error")))
+    return mu_rest_error(request, 409, "taken", MU_WORDS("this is taken", "已存在"));
+  if (mu_str_equal(how, MU_STR("invalid")))
+    return mu_rest_invalid(request, "how", MU_WORDS("is no good", "无效"));
+  if (mu_str_equal(how, MU_STR("answer")))
+    return mu_rest_answer(request, 0, json_object_new_string(mu_rest_given(request, "how") ? "given" : "not given"));
+  if (mu_str_equal(how, MU_STR("null")))
+    return mu_rest_answer(request, 0, NULL);
   mu_text *text = mu_text_printf("user=%s", mu_http_principal(request) ? mu_http_principal(request)->id : "");
   int result = mu_http_answer(request, 200, "text/plain", text);
   mu_text_unref(text);
