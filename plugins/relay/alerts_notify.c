@@ -32,14 +32,12 @@ const struct mu_option alert_options[ALERT_OPTIONS] = {
     {.key = "webhook",
      .type = MU_OPT_STRING,
      AT(webhook),
-     .preset = "\"\"",
      .flags = MU_OPT_SECRET,
      .max = 2000,
      .help = "Where each alert is sent with POST as JSON: https://…, or http:// to this machine. Empty: nowhere."},
     {.key = "webhook_secret",
      .type = MU_OPT_STRING,
      AT(webhook_secret),
-     .preset = "\"\"",
      .flags = MU_OPT_SECRET,
      .max = 1000,
      .help = "At least 16 bytes. X-Muster-Signature is \"sha256=\" and the HMAC-SHA256 of X-Muster-Timestamp, \".\" "
@@ -60,11 +58,16 @@ const struct mu_option alert_options[ALERT_OPTIONS] = {
     {.key = "link_secret",
      .type = MU_OPT_STRING,
      AT(link_secret),
-     .preset = "\"\"",
      .flags = MU_OPT_SECRET,
      .max = 1000,
      .help = "What links are signed with, at least 32 bytes. Empty: a random one, and links end when the server does."},
 };
+
+/* A secret that is not set is NULL: it has no preset. */
+static const char *said(const char *secret)
+{
+  return secret ? secret : "";
+}
 
 static bool begins(const char *text, const char *with)
 {
@@ -83,11 +86,12 @@ static bool is_loopback(const char *url)
 
 void alerts_check(const struct alert_config *config, struct mu_check *check)
 {
-  size_t url = strlen(config->public_url), secret = strlen(config->link_secret);
-  if (config->webhook[0] && !begins(config->webhook, "https://") && !is_loopback(config->webhook))
+  size_t url = strlen(config->public_url), secret = strlen(said(config->link_secret));
+  const char *webhook = said(config->webhook);
+  if (webhook[0] && !begins(webhook, "https://") && !is_loopback(webhook))
     mu_check_error(check, "alerts.webhook",
                    "webhook is an https:// address, or http:// to 127.0.0.1, [::1] or localhost");
-  if (config->webhook[0] && strlen(config->webhook_secret) < SECRET_MIN)
+  if (webhook[0] && strlen(said(config->webhook_secret)) < SECRET_MIN)
     mu_check_error(check, "alerts.webhook_secret",
                    "webhook_secret needs at least %d bytes, so that alerts cannot be forged", SECRET_MIN);
   if (url && !begins(config->public_url, "https://") && !begins(config->public_url, "http://"))
@@ -100,7 +104,8 @@ void alerts_check(const struct alert_config *config, struct mu_check *check)
 
 bool alerts_reconfigure(const struct alert_config *old, const struct alert_config *new_)
 {
-  return strcmp(old->link_secret, new_->link_secret) == 0 && strcmp(old->webhook_ca_file, new_->webhook_ca_file) == 0;
+  return strcmp(said(old->link_secret), said(new_->link_secret)) == 0 &&
+         strcmp(old->webhook_ca_file, new_->webhook_ca_file) == 0;
 }
 
 /* ---- what is told -------------------------------------------------------------------------------- */
@@ -248,7 +253,7 @@ static void send(struct alerting *alerting, struct hit *hit)
   int error = MU_ENOMEM;
   hit->tries++;
   hit->due_ns = INT64_MAX;
-  if (fetcher && !body.failed && sign(config->webhook_secret, time, text, signature)) {
+  if (fetcher && !body.failed && sign(said(config->webhook_secret), time, text, signature)) {
     const struct mu_header headers[] = {{"Content-Type", "application/json; charset=utf-8"},
                                         {"X-Muster-Timestamp", time},
                                         {"X-Muster-Signature", signature}};
@@ -268,7 +273,7 @@ static void send(struct alerting *alerting, struct hit *hit)
 
 void notify_add(struct alerting *alerting, struct hit *hit)
 {
-  if (!alerting->relay->config->alerts.webhook[0] || alerting->notice_count >= NOTICES_MAX) {
+  if (!said(alerting->relay->config->alerts.webhook)[0] || alerting->notice_count >= NOTICES_MAX) {
     mu_count(alerting->untold, alerting->notice_count >= NOTICES_MAX);
     hit_free(hit);
     return;
@@ -314,7 +319,7 @@ int notify_token(const struct alerting *alerting, struct mu_str token, char id[1
 int notify_init(struct alerting *alerting)
 {
   mu_instance *in = alerting->relay->in;
-  const char *secret = alerting->relay->config->alerts.link_secret;
+  const char *secret = said(alerting->relay->config->alerts.link_secret);
   unsigned char random[32];
   alerting->told = mu_counter_get(in, "webhooks");
   alerting->untold = mu_counter_get(in, "webhooks_failed");
