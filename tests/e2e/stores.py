@@ -51,7 +51,8 @@ class Store:
         self.folder.mkdir(exist_ok=True)
         env = {**self.env, **({"DATABASE_URL": self.url} if self.url else {})}
         self.server = Server(self.folder, self.plugins(), env=env,
-                             more=f'plugin_dirs = [ "{BUILD}/lib/muster/plugins", "{BUILD}/tests/plugins" ];')
+                             more='limits = { max_connections_per_peer = 0; connects_per_second = 0; };\n'
+                             f'plugin_dirs = [ "{BUILD}/lib/muster/plugins", "{BUILD}/tests/plugins" ];')
         eventually(self._listens)  # "ready" may stand in the log of the run before
         return self
 

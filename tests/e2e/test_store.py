@@ -99,6 +99,7 @@ def test_texts_are_compared_as_released_databases_do_where_told_so(store):
     assert store.write(("INSERT INTO c VALUES (?)", "ALICE")).error == EEXIST
 
 
+@pytest.mark.slow
 def test_a_text_of_60_megabytes(make):
     size = 60 * 1024 * 1024
     store = make(limits="queue_bytes = 268435456; row_bytes = 134217728; run = 60.0; wait = 60.0;")

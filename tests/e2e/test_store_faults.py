@@ -194,6 +194,7 @@ def test_connections_that_the_server_closes(over):
 # ---- locks ----
 
 
+@pytest.mark.slow
 def test_a_row_that_others_hold(over):
     store, database = over(), over.database
     store.made(TABLE, "INSERT INTO t (id, name) VALUES (1, 'a')")
@@ -209,6 +210,7 @@ def test_a_row_that_others_hold(over):
     other.close()
 
 
+@pytest.mark.slow
 def test_a_table_that_others_have_locked(over):
     store, database = over(limits="wait = 2.0; run = 3.0;"), over.database
     store.made(TABLE)
@@ -225,6 +227,7 @@ def test_a_table_that_others_have_locked(over):
     other.close()
 
 
+@pytest.mark.slow
 def test_deadlocks_are_tried_again(over):
     store, database = over(), over.database
     store.made(TABLE, "INSERT INTO t (id, name) VALUES (1, ''), (2, ''), (3, '')")
@@ -260,6 +263,7 @@ def test_deadlocks_are_tried_again(over):
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_statement_that_takes_too_long(over):
     store = over(limits="run = 1.0; wait = 5.0;")
     store.made(TABLE)
