@@ -30,7 +30,8 @@ MU_API mu_text *mu_token_seal(const mu_token_key *key, struct mu_str claims, int
  * Checks shape, signature, algorithm, exp (required) and, where they are there, iat and nbf (up to a minute ahead), and appends the
  * claims' JSON text, which passed the strict scan. 0, MU_ESYNTAX, MU_EREFUSED, MU_ETIMEOUT or MU_ENOMEM.
  */
-MU_API int mu_token_open(const mu_token_key *key, struct mu_str token, int64_t now_s, struct mu_buf *claims) MU_MUST_USE;
+MU_API int mu_token_open(const mu_token_key *key, struct mu_str token, int64_t now_s,
+                         struct mu_buf *claims) MU_MUST_USE;
 
 /** What a token says. Times are Unix seconds. Growth-only. */
 struct mu_claims {
