@@ -37,7 +37,8 @@ class MariaDB:
         self.database = database
 
     def sql(self, text, *values):
-        return [list(row) for row in self.database.sql(text.replace("?", "%s"), *values) or []]
+        rows = self.database.sql(text.replace("?", "%s"), *values)
+        return [] if isinstance(rows, int) else [list(row) for row in rows]
 
 
 class Relay:

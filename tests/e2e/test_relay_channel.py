@@ -3,9 +3,12 @@
 import hashlib
 import json
 import re
+import secrets
 import socket
 import struct
 import time
+import urllib.error
+import urllib.request
 import uuid
 
 import pytest
@@ -297,17 +300,29 @@ def login_token(user, secret=None, **claims):
                secret=secret or JWT_SECRET)
 
 
+def api_key(relay, user):
+    key = "mk_" + secrets.token_urlsafe(32)
+    relay.db.sql("INSERT INTO muster_api_keys (id, user_id, name, digest, created_at) VALUES (?, ?, 'k', ?, ?)", str(uuid.uuid4()), user, digest(key), now())
+    return key
+
+
 def test_user_access_is_the_owners(relay):
     endpoint, stranger = relay.endpoint(), relay.user()
     relay.access(endpoint, "user")
-    good = relay.join(endpoint, f"Authorization: Bearer {login_token(endpoint.user)}")
-    by_protocol = relay.join(endpoint, f"Sec-WebSocket-Protocol: muster.token.{login_token(endpoint.user)}")
-    good.say("x")
-    assert by_protocol.text() == "x"
-    for token in (login_token(stranger), login_token(endpoint.user, secret="another-secret-of-0123456789abcdefgh"), "a.b.c", "key",
-                  login_token(endpoint.user, exp=int(time.time()) - 5)):
-        assert relay.join(endpoint, f"Authorization: Bearer {token}", wait=False).closing()[1:] == (1008, "Access denied")
+    key = api_key(relay, endpoint.user)
+    by_token = relay.join(endpoint, f"Authorization: Bearer {login_token(endpoint.user)}")
+    by_key = relay.join(endpoint, f"Authorization: Bearer {key}")
+    by_protocol = relay.join(endpoint, f"Sec-WebSocket-Protocol: muster.token.{key}")
+    by_token.say("x")
+    assert by_key.text() == "x" == by_protocol.text()
+    for token in (login_token(stranger), login_token(endpoint.user, secret="another-secret-of-0123456789abcdefgh"), "a.b.c", "key", key[:-1],
+                  api_key(relay, stranger), login_token(endpoint.user, exp=int(time.time()) - 5)):
+        assert relay.join(endpoint, f"Authorization: Bearer {token}", wait=False).closing()[1:] == (1008, "Access denied"), token
     assert relay.join(endpoint, wait=False).closing()[1:] == (1008, "Access denied")
+    # Messages sent while the token is judged are kept, too.
+    eager = relay.join(endpoint, f"Authorization: Bearer {key}", wait=False, first=burst(100))
+    assert [by_token.text() for _ in range(100)] == [f"m{i}" for i in range(100)] and not eager.ended
+    assert key not in relay.server.log
 
 
 def test_access_that_is_tightened_sends_everybody_away(relay):
@@ -383,21 +398,31 @@ def test_the_same_device_id_on_two_endpoints(relay):
     assert relay.devices(one)[0][2] == "A" and relay.devices(two)[0][2] == "B"
 
 
-def test_a_device_id_that_is_unique_alone_is_told(relay):
-    """The released table has that index."""
+@pytest.fixture(params=KINDS)
+def released(request, tmp_path):
+    """A relay over the released server's tables, in which device_id is unique alone."""
+    database = request.getfixturevalue("released_database") if request.param == "mariadb" else None
+    made = Relay(request.param, tmp_path / "relay", database)
+    if request.param == "sqlite":
+        made.db.sql("CREATE UNIQUE INDEX devices_device_id_key ON devices (device_id)")
+    yield made
+    made.stop()
+
+
+def test_a_device_id_that_is_unique_alone_is_told(released):
+    relay = released
     one, two = relay.endpoint(), relay.endpoint()
-    relay.db.sql("CREATE UNIQUE INDEX devices_device_id_key ON devices (device_id)")
-    try:
-        relay.join(one).identify("only-one")
-        b, listener = relay.join(two), relay.join(two)
-        b.say({"type": "identify", "deviceId": "only-one"})
-        assert "another endpoint" in system(b.json())
-        b.say({"type": "data", "data": {"temperature": 1}})
-        listener.text()
-        assert b.settle() == [] and relay.devices(two) == []
-        assert relay.join(one).identify("only-one", "again") == "again"
-    finally:
-        relay.db.sql("DROP INDEX devices_device_id_key" + (" ON devices" if relay.kind == "mariadb" else ""))
+    first = relay.join(one)
+    first.identify("only-one")
+    b, listener = relay.join(two), relay.join(two)
+    b.say({"type": "identify", "deviceId": "only-one"})
+    assert "another endpoint" in system(b.json())
+    b.say({"type": "data", "data": {"temperature": 1}})
+    listener.text()
+    assert b.settle() == [] and relay.devices(two) == []
+    assert first.identify("only-one", "again") == "again"
+    eventually(lambda: relay.stats(two) == [2, 2, 1])
+    assert data_of(relay, two) == {}
 
 
 def test_devices_per_endpoint_are_bounded(make):
@@ -529,8 +554,9 @@ def test_killed_it_starts_again_and_goes_on(make):
     relay.server.process.wait()
     relay.start()
     eventually(lambda: relay.stats(endpoint) == [0, 1, 1])
-    relay.join(endpoint).settle()
+    b = relay.join(endpoint)
     eventually(lambda: relay.stats(endpoint) == [1, 2, 1])
+    assert not b.ended
 
 
 def test_an_endpoint_that_is_deleted_with_something_pending(relay):
@@ -621,7 +647,7 @@ def test_connections_per_endpoint_are_bounded(make):
     assert relay.join(endpoint, wait=False).closing()[1] == 1013
     relay.join(other).settle()
     kept.pop().leave()
-    eventually(lambda: relay.stats(endpoint)[0] == 2)
+    eventually(lambda: (relay.stats(endpoint) or [0])[0] == 2)
     relay.join(endpoint).settle()
 
 
@@ -661,3 +687,153 @@ def test_the_database_away_and_back(make):
     eventually(lambda: relay.stats(endpoint) == [2, 2, 200], 30)
     assert [row[0] for row in relay.messages(endpoint)] == [str(i) for i in range(199, 149, -1)]
     relay.join(unknown).settle()
+
+
+# ---- commands ----
+
+
+def rest(relay, endpoint, path, body=None, method=None):
+    """Status and JSON, asked as the endpoint's owner."""
+    request = urllib.request.Request(f"{relay.server.http}/api/endpoints/{endpoint.uuid}{path}", method=method or ("POST" if body is not None else "GET"),
+                                     data=None if body is None else json.dumps(body).encode(),
+                                     headers={"Authorization": f"Bearer {login_token(endpoint.user)}", "Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def command_row(relay, id):
+    return relay.db.sql("SELECT status, error_message, ack_at IS NOT NULL FROM control_commands WHERE command_id = ?", id)[0]
+
+
+@pytest.fixture
+def commanded(relay):
+    """An endpoint with a device and another one; asks the first for something and gives its command's id."""
+    made = type("Commanded", (), {})()
+    made.endpoint = relay.endpoint()
+    made.device, made.other = relay.join(made.endpoint), relay.join(made.endpoint)
+    made.device.identify("dev"), made.other.identify("other")
+    made.uuid = {row[1]: row[0] for row in relay.devices(made.endpoint)}
+
+    def ask(command="setLight", **params):
+        status, answer = rest(relay, made.endpoint, f"/devices/{made.uuid['dev']}/control", {"command": command, "params": params})
+        assert status == 200, answer
+        got = made.device.json()
+        assert got == {"type": "control", "commandId": answer["commandId"], "deviceId": "dev", "command": command, "params": params,
+                       "timestamp": got["timestamp"]}
+        return answer["commandId"]
+
+    made.ask = ask
+    return made
+
+
+def test_a_command_and_its_ack(relay, commanded):
+    id = commanded.ask(on=True)
+    assert command_row(relay, id)[0] == "pending"
+    commanded.device.say({"type": "control_ack", "commandId": id, "status": "success", "message": "ok"})
+    eventually(lambda: command_row(relay, id) == ["success", "ok", 1])
+    id = commanded.ask(text='"\\\n温')
+    commanded.device.say({"type": "control_ack", "status": "failed"})
+    eventually(lambda: command_row(relay, id) == ["failed", None, 1])
+    assert commanded.other.settle() == []
+
+
+def test_acks_of_others_change_nothing(relay, commanded):
+    id = commanded.ask(on=True)
+    nobody = relay.join(commanded.endpoint)
+    elsewhere = relay.join(relay.endpoint())
+    elsewhere.identify("dev")
+    for forger in (commanded.other, nobody, elsewhere):
+        forger.say({"type": "control_ack", "commandId": id, "status": "success"})
+        forger.say({"type": "control_ack", "status": "success"})
+        assert forger.settle() == []
+    commanded.device.say({"type": "control_ack", "commandId": "x" * 8, "status": "success"})
+    commanded.device.say({"type": "control_ack", "commandId": 5, "status": "success"})
+    assert commanded.device.settle() == []
+    time.sleep(1)
+    assert command_row(relay, id)[0] == "pending"
+    commanded.device.say({"type": "control_ack", "commandId": id, "status": "success"})
+    eventually(lambda: command_row(relay, id)[0] == "success")
+    commanded.device.say({"type": "control_ack", "commandId": id, "status": "failed"})
+    commanded.device.settle()
+    assert command_row(relay, id)[0] == "success"
+
+
+def test_without_an_ack_a_command_times_out(relay, commanded):
+    id = commanded.ask()
+    began = time.monotonic()
+    eventually(lambda: command_row(relay, id)[0] == "timeout", 15)
+    assert time.monotonic() - began > 3.5
+    commanded.device.say({"type": "control_ack", "commandId": id, "status": "success"})
+    commanded.device.settle()
+    time.sleep(0.5)
+    assert command_row(relay, id) == ["timeout", None, 0]
+
+
+def test_the_newest_command_is_meant_without_an_id(relay, commanded):
+    first, second = commanded.ask(n=1), commanded.ask(n=2)
+    commanded.device.say({"type": "control_ack", "status": "success", "message": "two"})
+    eventually(lambda: command_row(relay, second)[:2] == ["success", "two"])
+    assert command_row(relay, first)[0] == "pending"
+
+
+def test_commands_go_to_the_connection_that_identified_last(relay, commanded):
+    late = relay.join(commanded.endpoint)
+    late.identify("dev")
+    status, answer = rest(relay, commanded.endpoint, f"/devices/{commanded.uuid['dev']}/control", {"command": "x"})
+    assert status == 200 and late.json()["commandId"] == answer["commandId"] and commanded.device.settle() == []
+    commanded.device.say({"type": "control_ack", "status": "success"})  # the same device
+    eventually(lambda: command_row(relay, answer["commandId"])[0] == "success")
+    late.leave()
+    eventually(lambda: (relay.stats(commanded.endpoint) or [0])[0] == 2)
+    commanded.ask(still=True)
+
+
+def test_an_offline_device_is_told_at_once(relay, commanded):
+    began = time.monotonic()
+    commanded.device.leave()
+
+    def offline():
+        status, answer = rest(relay, commanded.endpoint, f"/devices/{commanded.uuid['dev']}/control", {"command": "x"})
+        return status == 503 and answer["error"]["code"] == "DEVICE_OFFLINE"
+
+    eventually(offline, 5)
+    assert time.monotonic() - began < 5
+
+
+def test_rest_tells_what_is_stored(relay):
+    """Messages and figures at once, without waiting for the next write."""
+    endpoint = relay.endpoint()
+    a = relay.join(endpoint)
+    for i in range(60):
+        a.say(f"m{i}")
+        a.settle()
+        if i % 20 == 0:
+            status, answer = rest(relay, endpoint, "/stats")
+            assert status == 200 and answer["data"]["total_messages"] == i + 1 and answer["data"]["current_connections"] == 1
+            assert relay.stats(endpoint)[2] == i + 1
+    status, answer = rest(relay, endpoint, "/messages")
+    assert [m["content"] for m in answer["data"]["messages"]] == [f"m{i}" for i in range(59, 9, -1)]
+
+
+def test_a_mode_set_by_rest_counts_for_the_next_message(relay):
+    endpoint = relay.endpoint()
+    a, b = relay.join(endpoint), relay.join(endpoint)
+    for i in range(5):
+        for mode, expected in (("CUSTOM_HEADER", f"H{i}|x"), ("DIRECT", "x")):
+            status, _ = rest(relay, endpoint, "/forwarding-mode", {"forwarding_mode": mode, "custom_header": f"H{i}|"}, "PUT")
+            a.say("x")
+            assert status == 200 and b.text() == expected
+
+
+def test_delete_by_rest_closes_within_a_second(relay):
+    endpoint = relay.endpoint()
+    channels = [relay.join(endpoint) for _ in range(3)]
+    assert rest(relay, endpoint, "", method="DELETE")[0] == 200
+    began = time.monotonic()
+    for channel in channels:
+        assert channel.closing()[1:] == (1008, "Invalid endpoint")
+    assert time.monotonic() - began < 1 or SANITIZED
+    assert relay.join(endpoint, wait=False).closing()[1:] == (1008, "Invalid endpoint")
