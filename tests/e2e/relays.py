@@ -50,7 +50,7 @@ class Relay:
         path = folder / "muster.db"
         store = (f'{{ name = "store_sqlite"; config = {{ path = "{path}"; synchronous = "normal"; }}; }}' if kind == "sqlite" else
                  f'{{ name = "store_mariadb"; config = {{ url = "{database.url()}"; }}; }}')
-        self.plugins = [store, f'{{ name = "auth_accounts"; config = {{ jwt_secret = "{JWT_SECRET}"; password_file = "{folder}/admin-password"; }}; }}',
+        self.plugins = [store, f'{{ name = "auth_accounts"; config = {{ jwt_secret = "{JWT_SECRET}"; password_file = "{folder}/admin-password"; attempts = 1000; }}; }}',
                         f'{{ name = "relay"; config = {{ {options} }}; }}', *more]
         self.listen, self.starts = listen, 0
         self.db = SQLite(path) if kind == "sqlite" else MariaDB(database)

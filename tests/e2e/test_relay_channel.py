@@ -229,9 +229,14 @@ def test_100_MiB_when_configured(make):
     endpoint = relay.endpoint()
     a, b = relay.join(endpoint, timeout=60), relay.join(endpoint, timeout=60)
     size = 20 * 1024 * 1024 if SANITIZED else 104857600
-    a.say("a" * size)
-    opcode, payload = b.next(60)
-    assert opcode == TEXT and len(payload) == size and payload.count(b"a") == size
+    a.send(frame(TEXT, b"a" * size, key=b"\0\0\0\0"))
+    got = bytearray(b.data)
+    while len(got) < size + 10:
+        piece = b.s.recv(1 << 20)
+        assert piece, len(got)
+        if len(got) > 10 or piece[0] != 0x89:
+            got += piece
+    assert got[:10] == b"\x81\x7f" + size.to_bytes(8, "big") and got.count(b"a") == size and len(got) == size + 10
 
 
 # ---- who may join ----
@@ -837,3 +842,100 @@ def test_delete_by_rest_closes_within_a_second(relay):
         assert channel.closing()[1:] == (1008, "Invalid endpoint")
     assert time.monotonic() - began < 1 or SANITIZED
     assert relay.join(endpoint, wait=False).closing()[1:] == (1008, "Invalid endpoint")
+
+
+# ---- people ----
+
+
+def api(relay, method, path, body=None, token=None):
+    request = urllib.request.Request(relay.server.http + path, method=method, data=None if body is None else json.dumps(body).encode(),
+                                     headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise AssertionError(f"{method} {path}: {error.code} {error.read()}") from None
+
+
+def login(relay, name, password):
+    return api(relay, "POST", "/api/auth/login", {"username": name, "password": password})["data"]["token"]
+
+
+@pytest.fixture(scope="module")
+def admin(relay):
+    """An administrator's token, with a password of their own."""
+    eventually((relay.folder / "admin-password").exists)
+    once = re.findall(r"\S+", (relay.folder / "admin-password").read_text())[-1]
+    token = login(relay, "admin", once)
+    api(relay, "PUT", "/api/auth/password", {"old_password": once, "new_password": "Own-Password-1"}, token)
+    return login(relay, "admin", "Own-Password-1")
+
+
+def person(relay, admin):
+    code = api(relay, "POST", "/api/admin/invite-codes", {}, admin)["code"]
+    name = f"p_{secrets.token_hex(4)}"
+    api(relay, "POST", "/api/auth/register", {"inviteCode": code, "username": name, "email": f"{name}@example.com", "password": "First-Password-1"})
+    token = login(relay, name, "First-Password-1")
+    endpoint = api(relay, "POST", "/api/endpoints", {"name": "E"}, token)["data"]["endpoint"]
+    made = type("Person", (), {})()
+    made.name, made.token, made.id = name, token, endpoint["user_id"]
+    made.uuid, made.path = endpoint["id"], f"/ws/{endpoint['endpoint_id']}"
+    return made
+
+
+def closes_within_a_second(channels, *expected):
+    began = time.monotonic()
+    for channel in channels:
+        heard, code, reason = channel.closing()
+        assert (code, reason) == expected and system(heard[-1])
+    assert time.monotonic() - began < 1 or SANITIZED
+
+
+def test_a_new_password_and_a_ban_close_open_connections_within_a_second(relay, admin):
+    someone, bystander = person(relay, admin), relay.endpoint()
+    other = relay.join(bystander)
+    channels = [relay.join(someone.path) for _ in range(5)]
+    channels[0].identify("dev")
+    api(relay, "PUT", "/api/auth/password", {"old_password": "First-Password-1", "new_password": "Second-Password-1"}, someone.token)
+    closes_within_a_second(channels, 1008, "User credentials changed")
+    channels = [relay.join(someone.path) for _ in range(5)]  # its address is open still
+    api(relay, "POST", f"/api/admin/users/{someone.id}/ban", {"reason": "r"}, admin)
+    closes_within_a_second(channels, 1008, "User is banned")
+    assert relay.join(someone.path, wait=False).closing()[1:] == (1008, "User is banned")
+    api(relay, "POST", f"/api/admin/users/{someone.id}/unban", {}, admin)
+    assert relay.join(someone.path).settle() == []
+    assert other.settle() == [] and not other.ended
+
+
+def test_disable_and_enable_by_an_administrator(relay, admin):
+    someone = person(relay, admin)
+    channels = [relay.join(someone.path) for _ in range(3)]
+    api(relay, "POST", f"/api/admin/endpoints/{someone.uuid}/disable", {"reason": "t"}, admin)
+    closes_within_a_second(channels, 1008, "Endpoint is disabled")
+    assert relay.join(someone.path, wait=False).closing()[1:] == (1008, "Endpoint is disabled")
+    api(relay, "POST", f"/api/admin/endpoints/{someone.uuid}/enable", {}, admin)
+    assert relay.join(someone.path).settle() == []
+
+
+def test_a_ban_while_connections_come_in_lets_nobody_stay(relay, admin):
+    """Look-ups that began before the ban end after it."""
+    import threading
+    someone = person(relay, admin)
+    made, stop = [], threading.Event()
+
+    def come():
+        while not stop.is_set():
+            made.append(relay.join(someone.path, wait=False))
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=come) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    api(relay, "POST", f"/api/admin/users/{someone.id}/ban", {"reason": "r"}, admin)
+    time.sleep(0.3)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for channel in made:
+        assert channel.closing()[1:] == (1008, "User is banned")
