@@ -117,9 +117,10 @@ void query_page(struct query *query, const char *columns, const char *from, cons
 {
   mu_buf_printf(&query->sql, "SELECT t.total_rows, x.* FROM (SELECT COUNT(*) AS total_rows FROM %s", from);
   query_join(query, where);
-  mu_buf_printf(&query->sql, ") t LEFT JOIN (SELECT %s FROM %s", columns, from);
+  /* Ordered from outside: `order` names columns of the result, whichever tables have some of that name. */
+  mu_buf_printf(&query->sql, ") t LEFT JOIN (SELECT * FROM (SELECT %s FROM %s", columns, from);
   query_join(query, where);
-  mu_buf_printf(&query->sql, " ORDER BY %s LIMIT ? OFFSET ?) x ON 1 = 1 ORDER BY %s", order, order);
+  mu_buf_printf(&query->sql, ") y ORDER BY %s LIMIT ? OFFSET ?) x ON 1 = 1 ORDER BY %s", order, order);
   bind(query, mu_value_int(page.size));
   bind(query, mu_value_int((page.number - 1) * page.size));
 }

@@ -7,10 +7,11 @@ import secrets
 
 import jsonschema
 
-from accounts import Accounts
-from conftest import eventually
+from accounts import DIRS, Accounts
+from conftest import Server, eventually
 from relays import Channel
 
+LIMITS = "limits = { max_connections = 2000; max_connections_per_peer = 0; connects_per_second = 0; };"
 METHODS = ("get", "post", "put", "patch", "delete")
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 formats = jsonschema.FormatChecker(formats=())
@@ -77,7 +78,8 @@ class Described(Accounts):
         self.description = None
 
     def start(self):
-        super().start()
+        self.folder.mkdir(exist_ok=True)
+        self.server = Server(self.folder, self.plugins(), more=f"{DIRS}\n{LIMITS}", env=self.env, port=self.server.port if self.server else None)
         self.description = Description(super().call("GET", "/api/openapi.json").json)
         eventually(lambda: super(Described, self).call("POST", "/api/auth/login", {"username": "nobody", "password": "x"}).status == 401, 30)
         return self
