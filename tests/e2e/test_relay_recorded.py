@@ -25,20 +25,22 @@ FRAME = re.compile(r"  \[(.+?)\] (?:<- TXT (.*)|close (\d+) ?(.*))")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 STAMP = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z")
 ADMIN_HASH = "$2b$10$6zX6WKFcyRpW.pBvJ533TugdMNULnsSIOuLY/dUsjGmN8B93A38ky"  # of the recorded password, admin123
-WIDE = re.compile(r"/visualization/|/alert-|/device-groups|/devices/[0-9a-f-]{36}/")
 
 # Bodies that the recording cut off.
 WHOLE = {
-    "/alert-rules": {"rule_name": "hot", "data_key": "temperature", "operator": ">", "threshold": "20", "alert_level": "critical"},
-    "/device-groups": {"group_name": "G"},
-    "/visualization/cards": {"cardType": "statistic", "dataKey": "temperature", "title": "T", "config": {"unit": "C"},
-                             "position": {"x": 0, "y": 0, "w": 3, "h": 2}},
+    "/alert-rules": '{"endpoint_id":"ENDPOINT","device_id":"DEVICE","rule_name":"hot","data_key":"temperature","operator":">","threshold":"20",'
+                    '"alert_level":"critical"}',
+    "/device-groups": '{"endpoint_id":"ENDPOINT","group_name":"G","device_ids":["DEVICE"]}',
+    "/visualization/cards": '{"endpointId":"ENDPOINT","deviceId":"DEVICE","cardType":"statistic","dataKey":"temperature","title":"T","config":{"unit":"C"},'
+                            '"position":{"x":0,"y":0,"w":3,"h":2}}',
 }
-# The page's corrections: the released server answered these with 500.
+# The page's corrections: the released server answered most of these with 500.
 CORRECTED = {
     'POST /auth/login "{bad json"': (400, "INVALID_JSON"),
     "POST /auth/login {}": (400, "VALIDATION_ERROR"),
     'POST /endpoints {"name":"E2","forwarding_mode":"BOGUS"}': (400, "VALIDATION_ERROR"),
+    # recorded: no such route; here "batch" is an alert that nobody has, because POST is taken where released programs send PUT or PATCH
+    'POST /alert-history/batch/processed {"ids":[]}': (404, "ALERT_NOT_FOUND"),
 }
 COUNTED = {"current_connections", "total_connections", "total_messages", "duration"}  # other figures: Muster loses no early message, and times differ
 UNORDERED = {"dataKeys": "key", "aggregations": "data_key"}
@@ -88,6 +90,7 @@ class Replay:
         where = f"{where}.{key}" if key else where
         if isinstance(recorded, dict):
             assert isinstance(got, dict), f"{where}: no object: {got}"
+            recorded = {self.known(name): value for name, value in recorded.items()}
             extra = {k for k in got if k not in recorded and camel(k) not in recorded and k != "details"}
             assert not extra and set(recorded) <= set(got), f"{where}: {set(recorded) ^ set(got)}"
             for name, value in recorded.items():
@@ -136,14 +139,10 @@ class Replay:
     # ---- requests ----
 
     def body(self, path, text):
-        if path in WHOLE:
-            endpoint, device = (self.ids[self.first(kind)] for kind in ("endpoint", "device"))
-            more = ({"endpointId": endpoint, "deviceId": device} if path.startswith("/visualization") else
-                    {"endpoint_id": endpoint, **({"device_ids": [device]} if "group" in path else {"device_id": device})})
-            made = {**more, **WHOLE[path]}
-            cut = json.dumps(made, separators=(",", ":"), ensure_ascii=False)
-            assert cut.startswith(self.known(text.strip())), "what is left of the recorded body is its beginning"
-            return made
+        if text.strip() and path in WHOLE:
+            whole = WHOLE[path].replace("ENDPOINT", self.first("endpoint")).replace("DEVICE", self.first("device"))
+            assert whole.startswith(text.strip()), "what is left of the recorded body is its beginning"
+            text = whole
         made = json.loads(self.known(text)) if text.strip() else None
         return made.encode() if isinstance(made, str) else made
 
@@ -342,5 +341,4 @@ def test_the_released_servers_run_repeats(request, tmp_path, kind):
         for channel in replay.channels.values():
             channel.s.close()
         relay.stop()
-    missing = [each for each in replay.missing if not WIDE.search(each)]
-    assert missing == [] and replay.compared >= 31, f"{replay.compared} compared, not there: {missing}"
+    assert replay.missing == [], f"{replay.compared} compared, not there: {replay.missing}"
