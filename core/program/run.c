@@ -110,7 +110,8 @@ void mui_run_end(void *context)
   if (run->stopping)
     return;
   mu_log(run->app.runtime.core, MU_LOG_INFO, "stopping");
-  mui_program_end(&run->app, MUI_STATUS_OK);
+  /* What a flag was to do is not done. */
+  mui_program_end(&run->app, run->flag ? MUI_STATUS_RUNTIME : MUI_STATUS_OK);
 }
 
 /* ---- the beginning --------------------------------------------------------------------------- */

@@ -141,18 +141,19 @@ struct task {
   task_rows rows;
   task_hashed hashed;
   int64_t now_ms;
-  char user[ID_SIZE];   /* the caller's id */
-  char target[ID_SIZE]; /* the user or key that is meant */
-  char username[USERNAME_SIZE];
-  bool admin; /* likewise */
+  char user[ID_SIZE];           /* the caller's id */
+  char target[ID_SIZE];         /* the user or key that is meant */
+  char username[USERNAME_SIZE]; /* and what else is known of that person */
+  bool admin;
+  bool active;
+  bool banned;
   bool one_time;
   int64_t sessions;
   char id[UUID_SIZE]; /* of a row that is made */
-  char id2[UUID_SIZE];
   char hash[PASSWORD_HASH_SIZE];
   char key[KEY_SIZE];
   struct json_object *body; /* of the answer, so far */
-  int64_t total;
+  int64_t total;            /* rows in all */
 };
 /** A task for this request; with `own`, the caller must be one of the people here. NULL: it is answered already. */
 struct task *task_new(struct self *self, mu_http *request, bool own);

@@ -176,8 +176,8 @@ static void target_reread(struct task *task, mu_http *request, const struct mu_r
     not_found(task);
   } else {
     struct json_object *body = json_object_new_object();
-    const struct mu_words words = task->total ? MU_WORDS("The user is banned now", "用户已封禁")
-                                              : MU_WORDS("The user is no longer banned", "用户已解封");
+    const struct mu_words words = person.banned ? MU_WORDS("The user is banned now", "用户已封禁")
+                                                : MU_WORDS("The user is no longer banned", "用户已解封");
     member(body, "message", json_object_new_string(mu_rest_words(request, words)));
     member(body, "user", person_json(&person));
     task_answer(task, 200, body);
@@ -220,7 +220,7 @@ static void ban_read(struct task *task, mu_http *request, const struct mu_result
     already(task);
     return;
   }
-  if (uuid_make(task->id2) != 0) {
+  if (uuid_make(task->id) != 0) {
     task_answer(task, 500, NULL);
     return;
   }
@@ -232,7 +232,7 @@ static void ban_read(struct task *task, mu_http *request, const struct mu_result
                         why = mu_value_text(reason);
   const struct mu_value user[] = {now, why, operator, target };
   const struct mu_value session[] = {target, now};
-  const struct mu_value log[] = {mu_value_text(task->id2), target, why, operator, now };
+  const struct mu_value log[] = {mu_value_text(task->id), target, why, operator, now };
   const struct mu_statement statements[] = {
       STATEMENT(
           SQL("UPDATE users SET banned_at = ?, banned_reason = ?, banned_by = ? WHERE id = ? AND banned_at IS NULL"),
@@ -251,7 +251,6 @@ int rest_ban(void *self, mu_http *request)
   if (!task)
     return 0;
   copy(task->target, sizeof task->target, mu_rest_param(request, "id"));
-  task->total = 1;
   if (strcmp(task->target, task->user) == 0) {
     task_error(task, 400, "CANNOT_BAN_SELF", MU_WORDS("Nobody bans themselves", "不能封禁自己"));
     return MU_PENDING;
@@ -291,14 +290,14 @@ static void unban_read(struct task *task, mu_http *request, const struct mu_resu
     not_banned(task);
     return;
   }
-  if (uuid_make(task->id2) != 0) {
+  if (uuid_make(task->id) != 0) {
     task_answer(task, 500, NULL);
     return;
   }
   copy(task->username, sizeof task->username, person.username);
   const char *reason = mu_rest_text(request, "reason");
   const struct mu_value user[] = {mu_value_text(task->target)};
-  const struct mu_value log[] = {mu_value_text(task->id2), user[0], mu_value_text(reason), mu_value_text(task->user),
+  const struct mu_value log[] = {mu_value_text(task->id), user[0], mu_value_text(reason), mu_value_text(task->user),
                                  mu_value_time(task->now_ms)};
   const struct mu_statement statements[] = {
       STATEMENT(SQL("UPDATE users SET banned_at = NULL, banned_reason = NULL, banned_by = NULL "

@@ -154,12 +154,12 @@ static void login_hashed(struct task *task, mu_http *request, int result, const 
   struct self *self = task->self;
   (void)hash;
   (void)request;
-  if (result == MU_EREFUSED || (result == 0 && !task->total)) {
+  if (result == MU_EREFUSED || (result == 0 && !task->active)) {
     mu_count(self->logins_refused, 1);
     task_error(task, 401, "INVALID_CREDENTIALS", MU_WORDS("Wrong username or password", "用户名或密码错误"));
   } else if (result != 0) {
     task_unhashed(task, result);
-  } else if (task->target[0]) {
+  } else if (task->banned) {
     mu_count(self->logins_refused, 1);
     task_error(task, 403, "USER_BANNED", MU_WORDS("The user is banned", "用户已被封禁"));
   } else {
@@ -174,6 +174,8 @@ static void take_person(struct task *task, const struct person *person)
   copy(task->username, sizeof task->username, person->username);
   copy(task->hash, sizeof task->hash, person->hash);
   task->admin = person->admin;
+  task->active = person->active;
+  task->banned = person->banned;
   task->one_time = person->one_time;
   task->sessions = person->sessions;
   json_object_put(task->body);
@@ -193,12 +195,8 @@ static void login_read(struct task *task, mu_http *request, const struct mu_resu
   }
   /* A name that nobody has costs the same, and answers the same. */
   bool found = person_read(result, 0, &person);
-  if (found) {
+  if (found)
     take_person(task, &person);
-    task->total = person.active; /* one that is not active does not get in with the right password either */
-    if (person.banned)
-      copy(task->target, sizeof task->target, MU_STR("banned"));
-  }
   task_verify(task, mu_rest_text(request, "password"), found ? task->hash : NULL, login_hashed);
 }
 

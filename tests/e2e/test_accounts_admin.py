@@ -5,6 +5,7 @@ import pty
 import re
 import select
 import subprocess
+import threading
 import time
 
 import pytest
@@ -208,3 +209,43 @@ def test_on_a_terminal_the_password_is_shown_there(tmp_path):
                 break
         assert process.wait(15) == 0
         os.close(leader)
+
+
+@pytest.mark.slow
+def test_interrupted(tmp_path, own_mariadb):
+    """SIGTERM is no success: nothing was printed."""
+    a = Accounts("mariadb", tmp_path / "a", own_mariadb.database())
+    own_mariadb.pause()
+    try:
+        process = subprocess.Popen([BUILD / "bin" / "musterd", "-c", write(a), "--add-admin", "admin"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, env={**os.environ, **a.env})
+        time.sleep(2)
+        process.terminate()
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out) == (1, ""), err
+    finally:
+        own_mariadb.resume()
+
+
+def test_two_first_starts_on_one_database(accounts, tmp_path):
+    """One administrator, and the password that is left is his."""
+    a = accounts
+    b = Accounts(a.kind, tmp_path / "second", a.database)
+    b.path = a.path
+    a.folder.mkdir(exist_ok=True)
+    starts = [threading.Thread(target=each.start) for each in (a, b)]
+    for each in starts:
+        each.start()
+    for each in starts:
+        each.join(30)
+    eventually(lambda: a.password_file.exists() or b.password_file.exists())
+    time.sleep(1)
+    assert a.value("SELECT COUNT(*) FROM users") == 1
+    left = [each.password_file for each in (a, b) if each.password_file.exists()]
+    assert len(left) == 1
+    password = left[0].read_text().split()[1]
+    for each in (a, b):
+        each.secrets.add(password)
+        assert each.login("admin", password).status == 200
+        assert [path.name for path in each.folder.iterdir() if path.name.startswith("first-password.")] == []
+    b.stop()
