@@ -181,7 +181,7 @@ class Replay:
             return
         expected, whole = parse(recorded)
         if path.startswith("/admin/ban-logs"):
-            expected["total"] = got.json["total"]  # of that server's whole life
+            expected["total"] = 1  # recorded: 3, of that server's whole life
         self.same(expected, got.json, None, head, whole)
         if path == "/auth/login" and status == 200:
             self.token = got.data["token"]

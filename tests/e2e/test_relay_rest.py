@@ -253,8 +253,8 @@ def test_figures_and_messages_are_never_behind(relay, user):
         other = relay.join(made)
         for n in range(60):
             channel.say(f"m{n}")
-        other.say("last")
         channel.settle()
+        other.say("last")
         other.settle()
         figures = relay.call("GET", path(made, "stats"), token=user).data
         assert figures["current_connections"] == 2 and figures["total_connections"] == 2 and figures["total_messages"] == 61
