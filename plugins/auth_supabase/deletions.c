@@ -461,6 +461,7 @@ static void end_if_over(struct deletions *deletions)
 bool deletions_next(struct deletions *deletions, struct deletions_batch *batch)
 {
   batch->count = 0;
+  end_if_over(deletions); /* whoever was still to be asked for may have gone */
   if (!deletions->running || !deletions->cursor)
     return false;
   batch->number = ++deletions->numbers;

@@ -142,7 +142,7 @@ bool key_sha256(struct mu_str key, char out[KEY_HEX])
   return true;
 }
 
-bool key_credential(const char *service_key, const char *provider, const char *user, struct mu_str key,
+bool key_credential(const char *service_key, const char *provider, const char *user, const char sha256[KEY_HEX],
                     char out[KEY_CREDENTIAL])
 {
   struct mu_buf text = MU_BUF_INIT;
@@ -150,7 +150,7 @@ bool key_credential(const char *service_key, const char *provider, const char *u
   unsigned size = 0;
   mu_buf_add(&text, provider, strlen(provider) + 1); /* their zeros keep them apart */
   mu_buf_add(&text, user, strlen(user) + 1);
-  mu_buf_add(&text, key.at, key.len);
+  mu_buf_adds(&text, sha256);
   bool ok = !text.failed && HMAC(EVP_sha256(), service_key, (int)strlen(service_key), (unsigned char *)text.at,
                                  text.len, digest, &size) != NULL;
   mu_secret_wipe(text.at, text.len);

@@ -28,8 +28,11 @@ const char *project_url_problem(const char *url);
 bool key_digest(const unsigned char secret[KEY_DIGEST], char kind, struct mu_str value, unsigned char out[KEY_DIGEST]);
 /* SHA-256 in lower-case hex. */
 bool key_sha256(struct mu_str key, char out[KEY_HEX]);
-/* Names a user's key without giving it away: the same as long as the service key is. */
-bool key_credential(const char *service_key, const char *provider, const char *user, struct mu_str key,
+/*
+ * Names a user's key without giving it away: the same as long as the service key is. `sha256`: the key's, in hex, which tables of keys and
+ * tables of digests give alike.
+ */
+bool key_credential(const char *service_key, const char *provider, const char *user, const char sha256[KEY_HEX],
                     char out[KEY_CREDENTIAL]);
 
 #endif

@@ -65,13 +65,24 @@ void lookups_free(struct lookups *lookups)
 
 /* ---- question and answer --------------------------------------------------------------------- */
 
+static bool digested(const struct lookup_config *config)
+{
+  return config->digest_column && *config->digest_column;
+}
+
+static const char *key_column(const struct lookup_config *config)
+{
+  return digested(config) ? config->digest_column : config->column;
+}
+
 bool lookup_query(const struct lookup_config *config, enum lookup_kind kind, struct mu_str value, struct mu_buf *out)
 {
-  bool digested = config->digest_column && *config->digest_column;
-  const char *column = kind == LOOKUP_BY_ID ? "id" : digested ? config->digest_column : config->column;
   char digest[KEY_HEX];
-  mu_buf_printf(out, "%s?select=id&%s=eq.", config->table, column);
-  if (kind == LOOKUP_BY_KEY && digested) {
+  if (kind == LOOKUP_BY_ID)
+    mu_buf_printf(out, "%s?select=id,%s&id=eq.", config->table, key_column(config));
+  else
+    mu_buf_printf(out, "%s?select=id&%s=eq.", config->table, key_column(config));
+  if (kind == LOOKUP_BY_KEY && digested(config)) {
     if (!key_sha256(value, digest))
       return false;
     mu_buf_adds(out, digest);
@@ -105,7 +116,49 @@ static bool id_of(struct json_object *row, char out[LOOKUP_ID + 1])
   return true;
 }
 
-void lookup_judge(struct json_object *rows, struct lookup_answer *answer)
+/* What names the user's key of now; a user may have none. False: the answer does not say. */
+static bool key_of(const struct lookup_config *config, struct json_object *row, char out[KEY_HEX])
+{
+  struct json_object *key = NULL;
+  out[0] = '\0';
+  if (!json_object_object_get_ex(row, key_column(config), &key))
+    return false;
+  if (!json_object_is_type(key, json_type_string) && !json_object_is_type(key, json_type_int))
+    return json_object_is_type(key, json_type_null);
+  struct mu_str text = mu_str(json_object_get_string(key));
+  if (!digested(config))
+    return key_sha256(text, out);
+  if (text.len == KEY_HEX - 1)
+    memcpy(out, text.at, KEY_HEX);
+  return true;
+}
+
+bool lookup_mistyped(const struct lookup_config *config, enum lookup_kind kind, struct mu_str value,
+                     struct json_object *error)
+{
+  struct json_object *message = NULL;
+  struct mu_buf quoted = MU_BUF_INIT;
+  char digest[KEY_HEX];
+  if (kind == LOOKUP_BY_KEY && digested(config)) {
+    if (!key_sha256(value, digest))
+      return false;
+    value = mu_str(digest);
+  }
+  mu_buf_adds(&quoted, "\"");
+  mu_buf_add(&quoted, value.at, value.len);
+  mu_buf_adds(&quoted, "\"");
+  bool found =
+      !quoted.failed && json_object_is_type(error, json_type_object) &&
+      json_object_object_get_ex(error, "message", &message) && json_object_is_type(message, json_type_string) &&
+      memmem(json_object_get_string(message), (size_t)json_object_get_string_len(message), quoted.at, quoted.len);
+  if (quoted.at)
+    mu_secret_wipe(quoted.at, quoted.len);
+  mu_buf_free(&quoted);
+  return found;
+}
+
+void lookup_judge(const struct lookup_config *config, enum lookup_kind kind, struct json_object *rows,
+                  struct lookup_answer *answer)
 {
   size_t count = json_object_array_length(rows);
   *answer = (struct lookup_answer){.verdict = LOOKUP_ABSENT, .why = "no such row"};
@@ -119,6 +172,11 @@ void lookup_judge(struct json_object *rows, struct lookup_answer *answer)
     answer->verdict = LOOKUP_UNAVAILABLE;
     answer->why = "a row without a usable id";
   }
+  if (answer->verdict == LOOKUP_FOUND && kind == LOOKUP_BY_ID &&
+      !key_of(config, json_object_array_get_idx(rows, 0), answer->key)) {
+    answer->verdict = LOOKUP_UNAVAILABLE;
+    answer->why = "a row without the key's column";
+  }
 }
 
 /* ---- in flight ------------------------------------------------------------------------------- */
@@ -129,7 +187,11 @@ static void on_rows(void *context, enum rest_outcome outcome, struct json_object
   struct lookups *lookups = lookup->lookups;
   struct lookup_answer answer = {.verdict = LOOKUP_UNAVAILABLE, .why = why};
   if (outcome == REST_ROWS)
-    lookup_judge(rows, &answer);
+    lookup_judge(lookups->config, lookup->kind, rows, &answer);
+  /* The same error may come out of the table itself, as when a view casts: that says nothing of this value. */
+  struct mu_str value = {lookup->value, lookup->len};
+  if (outcome == REST_MISTYPED && lookup_mistyped(lookups->config, lookup->kind, value, rows))
+    answer = (struct lookup_answer){.verdict = LOOKUP_ABSENT, .why = "no row can have it"};
   struct lookup_question question = {.kind = lookup->kind, .value = {lookup->value, lookup->len}};
   memcpy(question.digest, lookup->digest, KEY_DIGEST);
   mu_map_del(lookups->in_flight, (struct mu_str){(const char *)lookup->digest, KEY_DIGEST});

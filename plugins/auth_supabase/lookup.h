@@ -20,6 +20,7 @@ enum lookup_verdict {
 struct lookup_answer {
   enum lookup_verdict verdict;
   char id[LOOKUP_ID + 1]; /* LOOKUP_FOUND */
+  char key[KEY_HEX];      /* LOOKUP_FOUND by id: the SHA-256 of the key that the user has now, "": none */
   const char *why;        /* for the log */
 };
 
@@ -50,7 +51,11 @@ int lookups_ask(struct lookups *lookups, const struct lookup_question *question,
 
 /* The two pure halves. The path and query behind /rest/v1/, … */
 bool lookup_query(const struct lookup_config *config, enum lookup_kind kind, struct mu_str value, struct mu_buf *out);
-/* … and what the rows mean. */
-void lookup_judge(struct json_object *rows, struct lookup_answer *answer);
+/* … what the rows mean, … */
+void lookup_judge(const struct lookup_config *config, enum lookup_kind kind, struct json_object *rows,
+                  struct lookup_answer *answer);
+/* … and whether an error's words say that it was this value that no row can have. */
+bool lookup_mistyped(const struct lookup_config *config, enum lookup_kind kind, struct mu_str value,
+                     struct json_object *error);
 
 #endif

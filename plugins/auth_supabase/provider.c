@@ -98,6 +98,15 @@ static void revoke(struct provider *provider, struct holder *holder)
   mu_principal_unref(principal);
 }
 
+/* As plain as can be: nothing else needs to be asked. */
+static void take_back(struct provider *provider, struct holder *holder)
+{
+  if (holder->state == HOLDER_GONE)
+    return;
+  holder->state = HOLDER_GONE;
+  revoke(provider, holder);
+}
+
 static void happened(struct provider *provider, struct holder *holder, enum holder_event event)
 {
   switch (event) {
@@ -117,6 +126,20 @@ static void happened(struct provider *provider, struct holder *holder, enum hold
     mu_log(provider->in, MU_LOG_WARN, "users are found again: the alarm is over");
     break;
   }
+}
+
+static bool name_key(struct provider *provider, const char *user, const char sha256[KEY_HEX], char out[KEY_CREDENTIAL])
+{
+  return key_credential(provider->config->service_key, mu_instance_name(provider->in), user, sha256, out);
+}
+
+/* Who is known by a token only: has the user still the key that it was given for? Without memory: yes, until the next time. */
+static bool has_key(struct provider *provider, const struct lookup_answer *answer, const char *credential)
+{
+  char now[KEY_CREDENTIAL];
+  if (!answer->key[0])
+    return false;
+  return !name_key(provider, answer->id, answer->key, now) || strcmp(now, credential) == 0;
 }
 
 static const struct mu_principal *principal_new(struct provider *provider, const char *user, const char *credential)
@@ -169,10 +192,7 @@ static void observe(void *self, const struct lookup_question *question, const st
     return;
   /* Another user has the key now: it was taken from this one, as plainly as can be. */
   if (answer->verdict == LOOKUP_FOUND && strcmp(answer->id, holder->principal->id) != 0) {
-    if (holder->state != HOLDER_GONE) {
-      holder->state = HOLDER_GONE;
-      revoke(provider, holder);
-    }
+    take_back(provider, holder);
     return;
   }
   happened(provider, holder, holders_answer(provider->holders, holder, LOOKUP_BY_KEY, answer->verdict, now));
@@ -198,9 +218,9 @@ static void key_absent(struct provider *provider, const unsigned char digest[KEY
 static void key_found(struct provider *provider, const struct lookup_question *question, const char *user,
                       mu_auth_done done, void *context)
 {
-  char credential[KEY_CREDENTIAL];
+  char credential[KEY_CREDENTIAL], sha256[KEY_HEX];
   struct holder *holder = NULL;
-  if (key_credential(provider->config->service_key, mu_instance_name(provider->in), user, question->value, credential))
+  if (key_sha256(question->value, sha256) && name_key(provider, user, sha256, credential))
     holder = grant(provider, user, credential, question->value, question->digest, true);
   if (!holder) {
     answer_unavailable(provider, done, context, "out of memory");
@@ -289,6 +309,13 @@ static void on_user(void *self, const struct lookup_question *question, const st
   if (holder && holder->state == HOLDER_GONE) {
     attempt_free(attempt);
     answer_other(done, context, MU_AUTH_REFUSED, 0, "the key was taken back");
+    return;
+  }
+  if (answer->verdict == LOOKUP_FOUND && !has_key(provider, answer, attempt->credential)) {
+    if (holder && !holder->key)
+      take_back(provider, holder);
+    attempt_free(attempt);
+    answer_other(done, context, MU_AUTH_REFUSED, 0, "the user has another key now");
     return;
   }
   holder = NULL;
@@ -386,7 +413,10 @@ static void on_recheck(void *self, const struct lookup_question *question, const
   attempt_free(attempt);
   provider->rechecks--;
   holder->asked = false;
-  if (question->kind == LOOKUP_BY_ID) /* by key: observe() has told it already */
+  if (question->kind == LOOKUP_BY_ID && answer->verdict == LOOKUP_FOUND && !holder->key &&
+      !has_key(provider, answer, holder->principal->credential))
+    take_back(provider, holder);
+  else if (question->kind == LOOKUP_BY_ID) /* by key: observe() has told it already */
     happened(provider, holder, holders_answer(provider->holders, holder, LOOKUP_BY_ID, answer->verdict, now_ms()));
 }
 

@@ -26,7 +26,7 @@ struct rest {
   struct breaker breaker;
   struct question *questions;
   int64_t wait_till_ms; /* Retry-After of the other side */
-  mu_counter *asked, *failed, *refused, *opened, *misconfigured;
+  mu_counter *asked, *failed, *refused, *opened, *misconfigured, *mistyped;
 };
 
 enum { RETRY_S = 5 }; /* when nothing better is known */
@@ -58,6 +58,7 @@ struct rest *rest_new(mu_instance *in, const struct rest_config *config)
   rest->refused = mu_counter_get(in, "requests_not_sent");
   rest->opened = mu_counter_get(in, "breaker_opened");
   rest->misconfigured = mu_counter_get(in, "requests_misconfigured");
+  rest->mistyped = mu_counter_get(in, "requests_mistyped");
   size_t length = strlen(config->url);
   while (length > 0 && config->url[length - 1] == '/')
     length--;
@@ -141,13 +142,14 @@ static bool rows_of(const struct mu_fetch_answer *answer, struct json_object **r
 }
 
 /* PostgREST's or PostgreSQL's code of an error, "PGRST301" or "42501"; "" when there is none. Never text that could hold a key. */
-static void error_code(const struct mu_fetch_answer *answer, char out[16])
+static void error_code(const struct mu_fetch_answer *answer, struct json_object **error, char out[16])
 {
-  MU_AUTO_JSON struct json_object *object = NULL;
-  struct json_object *code;
+  struct json_object *object = NULL, *code;
   out[0] = '\0';
-  if (mu_json_parse(answer->body.at, answer->body.len, &object, NULL) != 0 ||
-      !json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, "code", &code) ||
+  if (mu_json_parse(answer->body.at, answer->body.len, error, NULL) != 0)
+    return;
+  object = *error;
+  if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, "code", &code) ||
       !json_object_is_type(code, json_type_string))
     return;
   const char *text = json_object_get_string(code);
@@ -163,7 +165,7 @@ static const char *advice(int status)
                          : "there is no such table there";
 }
 
-/* Sets *rows for REST_ROWS; otherwise fills `why`. */
+/* Sets *rows for REST_ROWS, and for any other answer that is JSON; fills `why` unless it is rows. */
 static enum rest_outcome judge(struct rest *rest, const struct mu_fetch_answer *answer, struct json_object **rows,
                                char why[128])
 {
@@ -178,10 +180,12 @@ static enum rest_outcome judge(struct rest *rest, const struct mu_fetch_answer *
     snprintf(why, 128, "an answer that is no JSON array of rows");
     return REST_UNAVAILABLE;
   }
-  error_code(answer, code);
+  error_code(answer, rows, code);
   snprintf(why, 128, "status %d%s%s", answer->status, *code ? ", code " : "", code);
   if (answer->retry_after_s && (answer->status == 429 || answer->status == 503))
     rest->wait_till_ms = now_ms() + 1000 * (int64_t)(answer->retry_after_s < 300 ? answer->retry_after_s : 300);
+  if (answer->status == 400 && (strcmp(code, "22P02") == 0 || strcmp(code, "22003") == 0))
+    return REST_MISTYPED;
   return answer->status == 401 || answer->status == 403 || answer->status == 404 ? REST_MISCONFIGURED
                                                                                  : REST_UNAVAILABLE;
 }
@@ -200,6 +204,10 @@ static void book(struct rest *rest, const struct mu_fetch_answer *answer, enum r
     mu_count(rest->misconfigured, 1);
     mu_log_limited(rest->in, MU_LOG_ERROR, question->table, "Supabase refuses us the table \"%s\": %s (%s)",
                    question->table, advice(answer->status), why);
+  } else if (outcome == REST_MISTYPED) {
+    mu_count(rest->mistyped, 1);
+    mu_log_limited(rest->in, MU_LOG_WARN, "mistyped", "a value that no row of \"%s\" can have was asked for: %s",
+                   question->table, why);
   } else if (outcome == REST_UNAVAILABLE) {
     mu_count(rest->failed, 1);
     mu_log_limited(rest->in, MU_LOG_WARN, "unavailable", "no usable answer from Supabase: %s", why);
@@ -225,7 +233,8 @@ static void on_answer(void *context, const struct mu_fetch_answer *answer)
   enum rest_outcome outcome = judge(rest, answer, &rows, why);
   book(rest, answer, outcome, question, why);
   question_end(question);
-  done(done_context, outcome, outcome == REST_ROWS ? rows : NULL, why); /* may free `rest` */
+  done(done_context, outcome, outcome == REST_ROWS || outcome == REST_MISTYPED ? rows : NULL,
+       why); /* may free `rest` */
 }
 
 int rest_get(struct rest *rest, const char *query, rest_done done, void *context)

@@ -12,11 +12,13 @@ struct rest;
 enum rest_outcome {
   REST_ROWS,          /* 200 with a valid JSON array of objects */
   REST_MISCONFIGURED, /* 401, 403, 404: our key, table or grants; logged as an error, at a bounded rate */
+  REST_MISTYPED,      /* 400, PostgreSQL: a value is none of its column's type, or beyond it */
   REST_UNAVAILABLE,   /* anything else, no answer, or the breaker is open */
 };
 
 /*
- * `rows`: REST_ROWS only, borrowed. `why`: for the log, one line without secrets; "" for REST_ROWS.
+ * `rows`, borrowed: REST_ROWS; for REST_MISTYPED the error as an object, whose `message` quotes the value. Otherwise NULL.
+ * `why`: for the log, one line without secrets; "" for REST_ROWS.
  */
 typedef void (*rest_done)(void *context, enum rest_outcome outcome, struct json_object *rows, const char *why);
 

@@ -639,6 +639,20 @@ static void judged_over_the_whole_round(void)
   close_world(&world);
 }
 
+/* Who was still to be asked for goes before the question. */
+static void a_round_without_a_rest_ends(void)
+{
+  struct world world;
+  struct deletions_batch batch;
+  open_world(&world, DELETIONS_UUID, true);
+  deletions_know(world.deletions, "u", A);
+  CU_ASSERT_TRUE(deletions_begin(world.deletions, true, 1));
+  deletions_forget(world.deletions, "u", A);
+  CU_ASSERT_FALSE(deletions_next(world.deletions, &batch));
+  CU_ASSERT_FALSE(deletions_running(world.deletions));
+  close_world(&world);
+}
+
 static const struct unit_test tests[] = {
     {"two answers in a row delete", two_answers_delete},
     {"only answers in a row count", only_in_a_row},
@@ -661,6 +675,7 @@ static const struct unit_test tests[] = {
     {"ids by type", ids_by_type},
     {"questions stay short", questions_stay_short},
     {"answers that are too long", answers_too_long},
+    {"a round without a rest ends", a_round_without_a_rest_ends},
     {"judged over the whole round", judged_over_the_whole_round},
 };
 

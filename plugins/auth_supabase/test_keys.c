@@ -102,13 +102,17 @@ static void digests(void)
   CU_ASSERT_TRUE(key_digest(other, 'k', MU_STR("abc"), b));
   CU_ASSERT_NOT_EQUAL(memcmp(a, b, sizeof a), 0);
 
-  CU_ASSERT_TRUE(key_credential("service", "auth_supabase", "u1", MU_STR("key-0001"), one));
+  char first[KEY_HEX], second[KEY_HEX];
+  CU_ASSERT_TRUE(key_sha256(MU_STR("key-0001"), first) && key_sha256(MU_STR("key-0002"), second));
+  CU_ASSERT_TRUE(key_credential("service", "auth_supabase", "u1", first, one));
   CU_ASSERT_EQUAL(strlen(one), 24);
-  CU_ASSERT_TRUE(key_credential("service", "auth_supabase", "u1", MU_STR("key-0001"), two));
+  CU_ASSERT_TRUE(key_credential("service", "auth_supabase", "u1", first, two));
   CU_ASSERT_STRING_EQUAL(one, two); /* the same after a restart */
-  CU_ASSERT_TRUE(key_credential("service", "auth_supabase", "u1k", MU_STR("ey-0001"), two));
+  CU_ASSERT_TRUE(key_credential("service", "auth_supabase", "u2", first, two));
   CU_ASSERT_STRING_NOT_EQUAL(one, two);
-  CU_ASSERT_TRUE(key_credential("service", "auth_supabase", "u1", MU_STR("key-0002"), two));
+  CU_ASSERT_TRUE(key_credential("service", "auth_supabaseu", "1", first, two));
+  CU_ASSERT_STRING_NOT_EQUAL(one, two);
+  CU_ASSERT_TRUE(key_credential("service", "auth_supabase", "u1", second, two));
   CU_ASSERT_STRING_NOT_EQUAL(one, two);
 }
 
@@ -132,7 +136,10 @@ static void queries(void)
       "user?select=id&apikey_sha256=eq.ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad&limit=2");
   mu_buf_clear(&out);
   CU_ASSERT_TRUE(lookup_query(&digested, LOOKUP_BY_ID, MU_STR("1 or\xff"), &out));
-  CU_ASSERT_STRING_EQUAL(out.at, "user?select=id&id=eq.1%20or%FF&limit=2");
+  CU_ASSERT_STRING_EQUAL(out.at, "user?select=id,apikey_sha256&id=eq.1%20or%FF&limit=2");
+  mu_buf_clear(&out);
+  CU_ASSERT_TRUE(lookup_query(&plain, LOOKUP_BY_ID, MU_STR("1"), &out));
+  CU_ASSERT_STRING_EQUAL(out.at, "users?select=id,apikey&id=eq.1&limit=2");
   mu_buf_free(&out);
 }
 
@@ -140,7 +147,7 @@ static enum lookup_verdict judged(const char *text, struct lookup_answer *answer
 {
   struct json_object *rows = json_tokener_parse(text);
   CU_ASSERT_PTR_NOT_NULL_FATAL(rows);
-  lookup_judge(rows, answer);
+  lookup_judge(&(struct lookup_config){.table = "users", .column = "apikey"}, LOOKUP_BY_KEY, rows, answer);
   json_object_put(rows);
   return answer->verdict;
 }
@@ -165,6 +172,67 @@ static void rows(void)
   CU_ASSERT_EQUAL(strlen(answer.id), LOOKUP_ID);
   snprintf(text, sizeof text, "[{\"id\":\"%0*d\"}]", LOOKUP_ID + 1, 1);
   CU_ASSERT_EQUAL(judged(text, &answer), LOOKUP_UNAVAILABLE);
+}
+
+/* By id, a row tells which key the user has now. */
+static void keys_of_rows(void)
+{
+  static const struct lookup_config plain = {.table = "users", .column = "apikey", .digest_column = ""},
+                                    digested = {.table = "users", .column = "apikey", .digest_column = "sum"};
+#define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+  static const struct {
+    const struct lookup_config *config;
+    const char *row, *key; /* NULL: it does not say */
+  } cases[] = {
+      {&plain, "[{\"id\":1,\"apikey\":\"abc\"}]", ABC},
+      {&plain, "[{\"id\":1,\"apikey\":null}]", ""},
+      {&plain, "[{\"id\":1,\"apikey\":12345678}]", "ef797c8118f02dfb649607dd5d3f8c7623048c9c063d532cc95c5ed7a898a64f"},
+      {&plain, "[{\"id\":1}]", NULL},
+      {&plain, "[{\"id\":1,\"apikey\":[]}]", NULL},
+      {&digested, "[{\"id\":1,\"sum\":\"" ABC "\"}]", ABC},
+      {&digested, "[{\"id\":1,\"sum\":\"" ABC "0\"}]", ""},
+      {&digested, "[{\"id\":1,\"sum\":\"abc\"}]", ""},
+      {&digested, "[{\"id\":1,\"sum\":null}]", ""},
+      {&digested, "[{\"id\":1,\"apikey\":\"abc\"}]", NULL},
+  };
+  for (size_t i = 0; i < MU_COUNT(cases); i++) {
+    struct lookup_answer answer;
+    struct json_object *rows = json_tokener_parse(cases[i].row);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(rows);
+    lookup_judge(cases[i].config, LOOKUP_BY_ID, rows, &answer);
+    json_object_put(rows);
+    CU_ASSERT_EQUAL(answer.verdict, cases[i].key ? LOOKUP_FOUND : LOOKUP_UNAVAILABLE);
+    if (cases[i].key)
+      CU_ASSERT_STRING_EQUAL(answer.key, cases[i].key);
+  }
+}
+
+/* PostgreSQL quotes the value; when it is not ours, the table itself is at fault. */
+static void mistyped(void)
+{
+  static const struct lookup_config plain = {.table = "users", .column = "apikey", .digest_column = ""},
+                                    digested = {.table = "users", .column = "apikey", .digest_column = "sum"};
+  static const struct {
+    const char *error;
+    bool plain, digested;
+  } cases[] = {
+      {"{\"message\":\"invalid input syntax for type uuid: \\\"abc\\\"\"}", true, false},
+      {"{\"message\":\"value \\\"abc\\\" is out of range for type bigint\"}", true, false},
+      {"{\"message\":\"invalid input syntax for type uuid: \\\"" ABC "\\\"\"}", false, true},
+      {"{\"message\":\"invalid input syntax for type uuid: \\\"\\\"\"}", false, false},
+      {"{\"message\":\"invalid input syntax for type uuid: \\\"abcd\\\"\"}", false, false},
+      {"{\"message\":null}", false, false},
+      {"{}", false, false},
+      {"[]", false, false},
+  };
+  for (size_t i = 0; i < MU_COUNT(cases); i++) {
+    struct json_object *error = json_tokener_parse(cases[i].error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(error);
+    CU_ASSERT_EQUAL(lookup_mistyped(&plain, LOOKUP_BY_KEY, MU_STR("abc"), error), cases[i].plain);
+    CU_ASSERT_EQUAL(lookup_mistyped(&digested, LOOKUP_BY_KEY, MU_STR("abc"), error), cases[i].digested);
+    CU_ASSERT_EQUAL(lookup_mistyped(&digested, LOOKUP_BY_ID, MU_STR("abc"), error), cases[i].plain);
+    json_object_put(error);
+  }
 }
 
 /* ---- breaker --------------------------------------------------------------------------------- */
@@ -249,8 +317,15 @@ static void remembers(void)
 }
 
 static const struct unit_test tests[] = {
-    {"shapes of keys", shapes},    {"service keys", service_keys}, {"names", names},
-    {"digests", digests},          {"queries", queries},           {"rows", rows},
-    {"breaker", opens_and_closes}, {"cache", remembers},
+    {"shapes of keys", shapes},
+    {"service keys", service_keys},
+    {"names", names},
+    {"digests", digests},
+    {"queries", queries},
+    {"rows", rows},
+    {"keys of rows", keys_of_rows},
+    {"values that no row can have", mistyped},
+    {"breaker", opens_and_closes},
+    {"cache", remembers},
 };
 UNIT_MAIN("auth_supabase keys", tests)

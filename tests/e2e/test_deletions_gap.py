@@ -6,7 +6,7 @@ import pytest
 
 from conftest import eventually
 from sessions import agent
-from test_deletions import KEY, ann, counters, is_deleted, refused, start, two  # noqa: F401
+from test_deletions import KEY, ann, counters, is_deleted, refused, shown, start, tells_owners, two  # noqa: F401
 from test_deletions import stays as quiet_stays
 
 CONFIRM = 10  # seconds between two questions while something is in doubt
@@ -50,8 +50,8 @@ def listening(postgres, supabase, start):  # noqa: F811
     s = start(project, poll_every=0, listen=database.uri())
     s.logged("PostgreSQL tells")
     agents = [agent(s, KEY, machineId=machine) for machine in rows[:2]]
-    asked = lambda: "".join(r.query for r in list(project.requests) if r.path == "/rest/v1/machines")  # noqa: E731
-    eventually(lambda: all(machine in asked() for machine in rows[:2]) and project.in_flight == 0)
+    shown(s, 2)
+    eventually(lambda: project.in_flight == 0)
     yield s, project, database, rows, agents
     database.drop()
 
@@ -104,7 +104,8 @@ def test_an_alarm_in_between(postgres, listening):
 
 
 def test_news_that_come_after_the_first_look(database, supabase, start, two):  # noqa: F811
-    """The row goes as its machine comes: the first look finds none, and only then Realtime tells."""
+    """The row goes as its machine comes: the first look finds none, and only then Realtime tells, and whose it was."""
+    tells_owners(database)
     project = supabase()
     s = start(project, poll_every=0, realtime=True)
     s.logged("Realtime tells")

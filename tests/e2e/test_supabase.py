@@ -153,6 +153,36 @@ def test_numbers_as_ids_and_other_names(start, supabase, postgres):
     made.drop()
 
 
+@pytest.mark.parametrize("column, key, other", [("uuid", "0f0e0d0c-0b0a-4908-8706-050403020100", "0f0e0d0c-0b0a-4908-8706-050403020101"),
+                                                ("bigint", "1234567890", "1234567891"), ("integer", "12345678", "12345679")])
+def test_a_key_that_the_column_cannot_hold_is_unknown(start, supabase, postgres, column, key, other):
+    """PostgREST answers 400 to it, which must not look as if nobody could be asked: it counts as a wrong key, also for the limit."""
+    made = postgres.database(f"create table users (id integer primary key, apikey {column}); grant select on users to service_role; "
+                             f"insert into users values (1, '{key}')")
+    project = supabase(made)
+    s = start(project, session="failed_auths_per_minute = 4;")
+    assert agent(s, key).welcome["userId"] == "1"
+    for wrong in (NOBODY, "99999999999999999999999999", 'a"b\\c"defgh', other):
+        refused(s, wrong)
+    with Client(s) as c:
+        assert c.ask("auth", apiKey=NOBODY)["code"] == "rate_limited"
+    seen = counters(s)
+    assert seen["unknown_key"] == 4 and seen["unavailable"] == 0 and seen["requests_failed"] == 0
+    no_secrets(s, project, 'a"b')
+    made.drop()
+
+
+def test_a_table_that_is_mistyped_itself_is_unavailable(start, supabase, postgres):
+    """The same code, for another value: nobody may be told that his key is wrong."""
+    made = postgres.database("create table t (id integer primary key, apikey text); create view users as select id, apikey from t where lower('ZZ')::uuid "
+                             f"is not null; grant select on users to service_role; insert into t values (1, '{ANN}')")
+    s = start(supabase(made))
+    unavailable(s)
+    s.logged("22P02")
+    assert counters(s)["unknown_key"] == 0
+    made.drop()
+
+
 # ---- answers that are none ------------------------------------------------------------------------
 
 
@@ -430,7 +460,49 @@ def test_tokens_after_a_restart_are_held_against_the_user(start, supabase, datab
             assert c.ask("auth", sessionToken=tokens[0])["userId"] == ann
     with Client(s) as c:
         assert c.ask("auth", sessionToken=tokens[1])["code"] == "token_invalid"
-    assert sorted(r.query for r in project.requests) == sorted(f"select=id&id=eq.{user}&limit=2" for user in (ann, bob))
+    assert sorted(r.query for r in project.requests) == sorted(f"select=id,apikey&id=eq.{user}&limit=2" for user in (ann, bob))
+
+
+@pytest.mark.parametrize("options", [{}, {"digest_column": "apikey_sha256"}], ids=["keys", "digests"])
+def test_tokens_after_a_restart_are_held_against_the_key(start, supabase, database, ann, bob, options):
+    """Of one user the key was replaced, of another it was taken away, while the server was down."""
+    third = str(database.add_user(NOBODY))
+    project = supabase()
+    s = start(project, **options)
+    tokens = [agent(s, key).welcome["sessionToken"] for key in (ANN, BOB, NOBODY)]
+    s.stop()
+    project.forget()
+    database.sql("update users set apikey = 'another-key-of-ann-01234' where id = %s", ann)
+    database.sql("update users set apikey = null where id = %s", third)
+    s = start(project, port=s.port, **options)
+    for token, user in zip(tokens, (None, bob, None)):
+        with Client(s) as c:
+            said = c.ask("auth", sessionToken=token)
+            assert said.get("userId") == user and (user or said["code"] == "token_invalid"), said
+    if options:
+        assert not any(key in str(project.requests) for key in (ANN, BOB, NOBODY))
+    no_secrets(s, project, "another-key-of-ann")
+
+
+@pytest.mark.parametrize("options", [{}, {"digest_column": "apikey_sha256"}], ids=["keys", "digests"])
+def test_a_resumed_session_ends_with_its_key(start, supabase, database, ann, bob, options):
+    """Known by a token only, and asked for again as long as it lives."""
+    project = supabase()
+    s = start(project, **options)
+    tokens = [agent(s, key).welcome["sessionToken"] for key in (ANN, BOB)]
+    s.stop()
+    s = start(project, port=s.port, recheck=1, **options)
+    a, b = Client(s), Client(s)
+    assert [c.ask("auth", sessionToken=token)["userId"] for c, token in zip((a, b), tokens)] == [ann, bob]
+    project.forget()
+    eventually(lambda: project.count("/rest/v1/users") >= 6, 30)  # asked for again and again, and nothing happens
+    assert a.ask("ping")["type"] == "pong"
+    database.sql("update users set apikey = %s where id = %s", NOBODY, ann)
+    closed(a)
+    with Client(s) as c:
+        assert c.ask("auth", sessionToken=tokens[0])["code"] == "token_invalid"
+    assert agent(s, NOBODY).welcome["userId"] == ann
+    assert b.ask("ping")["type"] == "pong" and counters(s)["revoked"] == 1
 
 
 @pytest.mark.slow
