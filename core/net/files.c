@@ -14,12 +14,14 @@
 #include <muster/log.h>
 #include "net/exchange.h"
 
-enum { MAX_FILES = 64, MAX_BYTES = 16 * 1024 * 1024 };
+enum { MAX_FILES = 256, MAX_BYTES = 16 * 1024 * 1024, HASH_DIGITS = 16, YEAR_S = 31536000 };
 
 struct file {
   char *name;
   mu_text *text;
   const struct file *zipped; /* NAME.gz beside it */
+  const struct file *brotli; /* NAME.br */
+  bool lasting;              /* the name has a hash of the content in it */
   char etag[40];             /* with its quotes */
 };
 
@@ -157,13 +159,28 @@ static const struct file *find(const struct mui_files *files, const char *name, 
   return NULL;
 }
 
-static void pair_zipped(struct mui_files *files)
+static const struct file *find_beside(const struct mui_files *files, const char *name, const char *suffix)
+{
+  char beside[300];
+  int len = snprintf(beside, sizeof beside, "%s%s", name, suffix);
+  return len > 0 && (size_t)len < sizeof beside ? find(files, beside, (size_t)len) : NULL;
+}
+
+/* "name-0123456789abcdef.js": what builders of pages name by its content. */
+static bool has_hash(const char *name)
+{
+  const char *dash = strrchr(name, '-');
+  size_t digits = dash ? strspn(dash + 1, "0123456789abcdef") : 0;
+  return digits >= HASH_DIGITS && dash[1 + digits] == '.';
+}
+
+static void pair_compressed(struct mui_files *files)
 {
   for (size_t i = 0; i < files->count; i++) {
-    char name[300];
-    int len = snprintf(name, sizeof name, "%s.gz", files->list[i].name);
-    if (len > 0 && (size_t)len < sizeof name)
-      files->list[i].zipped = find(files, name, (size_t)len);
+    struct file *file = &files->list[i];
+    file->zipped = find_beside(files, file->name, ".gz");
+    file->brotli = find_beside(files, file->name, ".br");
+    file->lasting = has_hash(file->name);
   }
 }
 
@@ -191,6 +208,7 @@ static const char *type_of(const char *name)
       {".map", "application/json; charset=utf-8"},
       {".txt", "text/plain; charset=utf-8"},
       {".gz", "application/gzip"},
+      {".br", "application/octet-stream"},
   };
   size_t len = strlen(name);
   for (size_t i = 0; i < MU_COUNT(types); i++) {
@@ -218,25 +236,64 @@ static bool next_element(struct mu_str *list, struct mu_str *element)
   return true;
 }
 
-/* Whether an Accept-Encoding has gzip with a weight above 0. */
-static bool takes_gzip(struct mu_str list)
+/* "0", "1", "0.25" and the like in thousandths; anything else is 0. */
+static unsigned quality(struct mu_str text)
+{
+  if (text.len == 0 || text.at[0] < '0' || text.at[0] > '1' || (text.len > 1 && text.at[1] != '.') || text.len > 5)
+    return 0;
+  unsigned value = (unsigned)(text.at[0] - '0') * 1000, step = 100;
+  for (size_t i = 2; i < text.len; i++, step /= 10) {
+    if (text.at[i] < '0' || text.at[i] > '9')
+      return 0;
+    value += (unsigned)(text.at[i] - '0') * step;
+  }
+  return value <= 1000 ? value : 0;
+}
+
+static struct mu_str trimmed(struct mu_str text)
+{
+  while (text.len > 0 && strchr(" \t", text.at[text.len - 1]))
+    text.len--;
+  while (text.len > 0 && strchr(" \t", *text.at))
+    text.at++, text.len--;
+  return text;
+}
+
+/* How much an Accept-Encoding wants `coding`: 0 (not at all) to 1000. What names it counts before "*". */
+static unsigned weight(struct mu_str list, struct mu_str coding)
 {
   struct mu_str element;
+  unsigned others = 0;
   while (next_element(&list, &element)) {
     const char *semicolon = memchr(element.at, ';', element.len);
-    struct mu_str name = {element.at, semicolon ? (size_t)(semicolon - element.at) : element.len};
-    while (name.len > 0 && strchr(" \t", name.at[name.len - 1]))
-      name.len--;
-    if (!mu_str_equal_nocase(name, MU_STR("gzip")) && !mu_str_equal(name, MU_STR("*")))
-      continue;
-    if (!semicolon)
-      return true;
-    for (const char *at = semicolon; at < element.at + element.len; at++)
-      if (*at >= '1' && *at <= '9')
-        return true; /* q=0, q=0.000 have nothing but noughts */
-    return false;
+    struct mu_str name = trimmed((struct mu_str){element.at, semicolon ? (size_t)(semicolon - element.at) : element.len});
+    unsigned value = 1000;
+    if (semicolon) {
+      struct mu_str rest = trimmed((struct mu_str){semicolon + 1, (size_t)(element.at + element.len - semicolon - 1)});
+      value = rest.len > 2 && (rest.at[0] | 0x20) == 'q' && rest.at[1] == '='
+                  ? quality((struct mu_str){rest.at + 2, rest.len - 2})
+                  : 0;
+    }
+    if (mu_str_equal_nocase(name, coding))
+      return value;
+    if (mu_str_equal(name, MU_STR("*")))
+      others = value;
   }
-  return false;
+  return others;
+}
+
+/* The form of a file that the client wants most; of equals the smallest. */
+static const struct file *choose(mu_http *request, const struct file *file, const char **coding)
+{
+  struct mu_str accepted = {"", 0};
+  *coding = NULL;
+  mu_http_header(request, "accept-encoding", &accepted);
+  unsigned brotli = file->brotli ? weight(accepted, MU_STR("br")) : 0;
+  unsigned zipped = file->zipped ? weight(accepted, MU_STR("gzip")) : 0;
+  if (brotli == 0 && zipped == 0)
+    return file;
+  *coding = brotli >= zipped ? "br" : "gzip";
+  return brotli >= zipped ? file->brotli : file->zipped;
 }
 
 static bool etag_matches(struct mu_str list, const char *etag)
@@ -276,18 +333,23 @@ static int handle(void *self, mu_http *request)
     return mu_http_error(request, 404, "not_found", "there is nothing at this path");
   const char *type = type_of(file->name);
   struct mu_str header;
-  if (file->zipped) {
+  char lasting[64];
+  snprintf(lasting, sizeof lasting, "public, max-age=%d, immutable", YEAR_S);
+  mu_http_set(request, "Cache-Control", file->lasting ? lasting : files->cache_control);
+  if (file->zipped || file->brotli) {
+    const char *coding;
     mu_http_set(request, "Vary", "Accept-Encoding");
-    if (mu_http_header(request, "accept-encoding", &header) && takes_gzip(header)) {
-      mu_http_set(request, "Content-Encoding", "gzip");
-      file = file->zipped;
-    }
+    file = choose(request, file, &coding);
+    if (coding)
+      mu_http_set(request, "Content-Encoding", coding);
   }
   mu_http_set(request, "ETag", file->etag);
-  mu_http_set(request, "Cache-Control", files->cache_control);
   mu_http_set(request, "Content-Security-Policy", files->policy);
   mu_http_set(request, "Referrer-Policy", "no-referrer");
   mu_http_set(request, "X-Frame-Options", "DENY");
+  mu_http_set(request, "Cross-Origin-Opener-Policy", "same-origin");
+  mu_http_set(request, "Cross-Origin-Resource-Policy", "same-origin");
+  mu_http_set(request, "Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()");
   if (mu_http_header(request, "if-none-match", &header) && etag_matches(header, file->etag))
     return mu_http_answer(request, 304, NULL, NULL);
   return mu_http_answer(request, 200, type, file->text);
@@ -336,7 +398,7 @@ int mu_http_files(mu_instance *in, const struct mu_http_files *declared)
   result = read_folder(in, files, values.folder);
   if (result < 0)
     goto fail;
-  pair_zipped(files);
+  pair_compressed(files);
   if (files->index && !find(files, files->index, strlen(files->index))) {
     mu_log(in, MU_LOG_ERROR, "%s has no file %s", values.folder, files->index);
     result = MU_EIO;

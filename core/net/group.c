@@ -135,6 +135,23 @@ void mu_group_publish(mu_group *group, uint64_t key, mu_text *text)
   put_all(group, &(struct mui_waiting){.key = kept, .text = text}, NULL);
 }
 
+void mu_group_change(mu_group *group, uint64_t key, mu_text *change, mu_text *(*whole)(void *context), void *context)
+{
+  struct mui_waiting small = {.key = key, .text = change}, large = {.key = key};
+  bool asked = false;
+  for (size_t i = group->count; i-- > 0;) {
+    struct mu_conn *conn = group->places[i].conn;
+    bool behind = mui_queue_has(&conn->queue, key);
+    if (behind && !asked) {
+      large.text = whole(context);
+      asked = true;
+    }
+    if ((behind && !large.text) || mui_conn_put(conn, behind ? &large : &small, true, false) == MU_ENOMEM)
+      mu_conn_close(conn, MU_CLOSE_TRY_LATER, "out of memory");
+  }
+  mu_text_unref(large.text);
+}
+
 void mu_group_relay(mu_group *group, mu_text *text, bool binary, const mu_conn *except)
 {
   put_all(group, &(struct mui_waiting){.text = text, .binary = binary}, except);

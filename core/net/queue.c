@@ -78,6 +78,12 @@ static struct mui_waiting *find(struct mui_queue *q, uint64_t key, uint32_t *fou
   return NULL;
 }
 
+bool mui_queue_has(struct mui_queue *q, uint64_t key)
+{
+  uint32_t place;
+  return q->count > 0 && find(q, key, &place) != NULL;
+}
+
 /* ---- the ring -------------------------------------------------------------------------------- */
 
 static bool grow(struct mui_queue *q)

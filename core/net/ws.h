@@ -124,6 +124,8 @@ static inline bool mui_queue_empty(const struct mui_queue *queue)
 {
   return queue->count == 0;
 }
+/* Whether a message with this key waits; `key` is not 0. */
+MUI_API bool mui_queue_has(struct mui_queue *queue, uint64_t key);
 /* Whether messages wait that were sent to this connection alone. */
 MUI_API bool mui_queue_directed(const struct mui_queue *queue);
 /*

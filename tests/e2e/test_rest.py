@@ -392,6 +392,13 @@ def test_no_json(ask, name):
         assert ask("POST", "/api/probe/admin/act", BROKEN[name], "admin:a").error["code"] == "INVALID_JSON"
 
 
+def test_how_many_values(ask):
+    """A body is no place for thousands of objects, which cost more than their bytes; brackets within texts are none."""
+    assert ask("POST", "/api/probe/things", {"text": "abc", "any": [{}] * 1998}).status == 201
+    assert ask("POST", "/api/probe/things", {"text": "abc", "any": [{}] * 1999}).error["code"] == "INVALID_JSON"
+    assert ask("POST", "/api/probe/things", {"text": "abc", "any": '\\"[{' * 5000}).status == 201
+
+
 @pytest.mark.parametrize("body", ("[]", "5", '"text"', "null", "true", '[{"text":"abc"}]'))
 def test_bodies_are_objects(ask, body):
     got = ask("POST", "/api/probe/things", body)

@@ -90,6 +90,8 @@ static int judge(void *self, const struct mu_credential *credential, mu_auth_don
   token[credential->secret.len] = '\0';
   const char *id = strchr(token, ':');
   id = id ? id + 1 : "";
+  if (!*id && strcmp(token, "never") != 0 && strcmp(token, "down") != 0)
+    goto tell;
   if (strncmp(token, "user:", 5) == 0)
     return grant(probe, id, MU_ROLE_USER, done, context), 0;
   if (strncmp(token, "admin:", 6) == 0)
