@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: ISC
+// The one live channel: it comes back by itself, says so quietly, and hands messages over once per frame.
+import { effect, signal } from "@preact/signals";
+import { base, call } from "./api";
+import { machines, type LiveMessage } from "./machines";
+import { session, signedOut } from "./session";
+import { loadSite, site } from "./site";
+import { remember, remembered } from "./stored";
+
+export type LinkState = "connecting" | "live" | "lost" | "refused";
+export const link = signal<LinkState>("connecting");
+/** The server's clock less ours, in ms: "last seen" is the server's time. */
+export const skew = signal(0);
+
+/** Ms before the n-th attempt: quick at first, never more than 15 s, and never everybody at once. */
+export const backOff = (attempt: number, chance: number): number => Math.min(15_000, 500 * 1.7 ** attempt) * (0.7 + 0.6 * chance);
+
+/** The token of the page, where the operator wants one of people who do not sign in. */
+const pageToken = signal(remembered("page-token", "session") ?? remembered("page-token") ?? "");
+export function setPageToken(token: string, stay: boolean): void {
+  remember("page-token", token || null, stay ? "local" : "session");
+  remember("page-token", null, stay ? "session" : "local");
+  pageToken.value = token;
+}
+
+const REVOKED = 4010;
+const REFUSED = [4001, 4003, 4401, 4403, 1008];
+
+let socket: WebSocket | null = null;
+let attempt = 0;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let generation = 0; // of what is under way: an older one's events count no more
+let waiting: LiveMessage[] = [];
+let drawing = false;
+
+function flush(): void {
+  drawing = false;
+  const messages = waiting;
+  waiting = [];
+  machines.take(messages);
+}
+
+function receive(message: LiveMessage): void {
+  waiting.push(message);
+  if (drawing) return;
+  drawing = true;
+  // A hidden page gets no frames, but still must not let messages pile up.
+  if (document.hidden) setTimeout(flush, 1000);
+  else requestAnimationFrame(flush);
+}
+
+async function ticket(): Promise<string | null> {
+  if (!session.peek()) return null;
+  try {
+    return (await call<{ ticket?: string }>("/api/console/ticket", { method: "POST", body: {} })).ticket ?? null;
+  } catch {
+    return null; // the public view, until the next attempt
+  }
+}
+
+async function connect(): Promise<void> {
+  const mine = ++generation;
+  clearTimeout(timer);
+  socket?.close();
+  socket = null;
+  const pass = await ticket();
+  if (mine !== generation) return;
+  const url = new URL("api/console/live", base());
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  const made = new WebSocket(url);
+  socket = made;
+  let heard = false;
+  made.onopen = () => made.send(JSON.stringify({ type: "hello", ...(pass ? { ticket: pass } : pageToken.peek() ? { token: pageToken.peek() } : {}) }));
+  made.onmessage = ({ data }) => {
+    if (mine !== generation || typeof data !== "string") return;
+    let message: LiveMessage;
+    try {
+      message = JSON.parse(data) as LiveMessage;
+    } catch {
+      return;
+    }
+    if (message === null || typeof message !== "object") return;
+    if (message.type === "hello") {
+      heard = true;
+      if (typeof message["now"] === "number") skew.value = message["now"] - Date.now();
+    }
+    receive(message);
+    if (message.type === "ready") {
+      attempt = 0;
+      link.value = "live";
+    }
+  };
+  made.onclose = ({ code }) => {
+    if (mine !== generation) return;
+    socket = null;
+    if (code === REVOKED && session.peek()) return signedOut("ended"); // the effect below connects again, as nobody
+    link.value = !heard && (REFUSED.includes(code) || site.peek().status !== "open") ? "refused" : "lost";
+    timer = setTimeout(again, backOff(attempt++, Math.random()));
+  };
+}
+
+function again(): void {
+  void loadSite();
+  void connect();
+}
+
+/** At once, without the rest of the wait: someone asked, or came back to the page. */
+export function hurry(): void {
+  if (socket && link.peek() === "live") return;
+  attempt = 0;
+  again();
+}
+
+export function startLive(): void {
+  void loadSite();
+  let who: string | undefined;
+  effect(() => {
+    const now = `${session.value?.token ?? ""} ${pageToken.value}`;
+    if (now === who) return;
+    who = now;
+    attempt = 0;
+    void connect();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    if (link.peek() !== "live") hurry();
+  });
+  window.addEventListener("online", hurry);
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: ISC
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, call } from "../../api";
+import { go } from "../../router";
+import type { PageProps } from "../../routes";
+import { farewell, session, signedIn, type Session } from "../../session";
+import { site, siteKnown } from "../../site";
+import { Empty, errorText, Field } from "../../ui";
+import { t as frame } from "../../words";
+import { readLogin, returnPath } from "./logic";
+import { t } from "./words";
+
+export default function LoginPage({ query }: PageProps) {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const [stay, setStay] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [tried, setTried] = useState(false);
+  const [wrong, setWrong] = useState("");
+  const form = useRef<HTMLFormElement>(null);
+  const to = returnPath(query.get("to"));
+
+  useEffect(() => {
+    if (session.value) go(to, { replace: true });
+    else form.current?.querySelector("input")?.focus();
+  }, []);
+
+  if (siteKnown.value && !site.value.login)
+    return (
+      <Empty title={t("nobody")}>
+        <p>{t("nobodyHint", { plugin: site.value.missing["accounts"] ?? "auth_accounts" })}</p>
+      </Empty>
+    );
+
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    setTried(true);
+    if (!name.trim() || !password || busy) return;
+    setBusy(true);
+    setWrong("");
+    try {
+      const made: Session | null = readLogin(await call("/api/auth/login", { method: "POST", body: { username: name.trim(), password }, quiet401: true }));
+      if (!made) throw new Error(t("odd"));
+      signedIn(made, stay);
+      go(to, { replace: true });
+    } catch (error) {
+      setWrong(error instanceof ApiError && error.status === 401 ? t("wrong") : errorText(error));
+      setPassword("");
+      form.current?.querySelector<HTMLInputElement>("input[type=password]")?.focus();
+    } finally {
+      setBusy(false);
+    }
+  };
+
+  return (
+    <form class="panel narrow" id="login" ref={form} onSubmit={submit} noValidate>
+      <h1>{t("title")}</h1>
+      {farewell.value && !wrong && <p role="status">{t(farewell.value)}</p>}
+      {wrong && (
+        <p class="wrong-text" role="alert">
+          {wrong}
+        </p>
+      )}
+      <Field label={t("user")} name="username" autocomplete="username" autocapitalize="none" spellcheck={false} value={name} onInput={(e) => setName(e.currentTarget.value)} error={tried && !name.trim() ? frame("required") : undefined} />
+      <Field label={t("password")} name="password" type="password" autocomplete="current-password" value={password} onInput={(e) => setPassword(e.currentTarget.value)} error={tried && !password && !wrong && !busy ? frame("required") : undefined} />
+      <label class="check">
+        <input type="checkbox" name="stay" checked={stay} onChange={(e) => setStay(e.currentTarget.checked)} />
+        {t("stay")}
+      </label>
+      <button type="submit" class="main" disabled={busy} aria-busy={busy}>
+        {t("submit")}
+      </button>
+    </form>
+  );
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: ISC
+import { texts } from "../../text";
+
+export const t = texts(
+  {
+    title: "Sign in",
+    user: "User name or email",
+    password: "Password",
+    stay: "Stay signed in on this device",
+    submit: "Sign in",
+    ended: "Your session has ended. Sign in again to go on.",
+    left: "You are signed out.",
+    wrong: "User name or password is wrong.",
+    nobody: "Nobody can sign in here yet",
+    nobodyHint: "The server has no plugin that knows passwords. Add the plugin “{plugin}” to its configuration.",
+    odd: "The server's answer could not be read.",
+  },
+  {
+    title: "登录",
+    user: "用户名或邮箱",
+    password: "密码",
+    stay: "在此设备上保持登录",
+    submit: "登录",
+    ended: "会话已结束，请重新登录。",
+    left: "您已退出登录。",
+    wrong: "用户名或密码错误。",
+    nobody: "这里还不能登录",
+    nobodyHint: "服务器没有管理密码的插件。请在配置中添加插件“{plugin}”。",
+    odd: "无法读取服务器的回答。",
+  },
+);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: ISC
+// Who is signed in. The token lives in sessionStorage, or in localStorage when its user wants to stay signed in.
+import { computed, signal } from "@preact/signals";
+import { remember, remembered } from "./stored";
+
+export interface User {
+  readonly id: string;
+  readonly name: string;
+  readonly role: "admin" | "user";
+}
+
+export interface Session {
+  readonly token: string;
+  readonly user: User;
+}
+
+export function parseSession(text: string | null): Session | null {
+  try {
+    const value = JSON.parse(text ?? "null");
+    if (typeof value?.token !== "string" || typeof value?.user?.name !== "string") return null;
+    const { id, name, role } = value.user;
+    return { token: value.token, user: { id: String(id), name, role: role === "admin" ? "admin" : "user" } };
+  } catch {
+    return null;
+  }
+}
+
+export const session = signal<Session | null>(parseSession(remembered("session", "session") ?? remembered("session")));
+export const user = computed(() => session.value?.user ?? null);
+export const isAdmin = computed(() => user.value?.role === "admin");
+
+/** Why nobody is signed in any more: "ended" by the server (password changed, banned, run out), "left" by the user. */
+export const farewell = signal<"" | "ended" | "left">("");
+
+export function signedIn(made: Session, stay: boolean): void {
+  remember("session", JSON.stringify(made), stay ? "local" : "session");
+  remember("session", null, stay ? "session" : "local");
+  farewell.value = "";
+  session.value = made;
+}
+
+export function signedOut(why: "ended" | "left"): void {
+  remember("session", null, "session");
+  remember("session", null, "local");
+  farewell.value = why;
+  session.value = null;
+}
+
+// Another tab signed out or in.
+if (typeof window !== "undefined")
+  window.addEventListener("storage", (event) => {
+    if (event.key !== "muster.session") return;
+    const now = parseSession(event.newValue);
+    if (now) session.value = now;
+    else if (!remembered("session", "session")) {
+      farewell.value = "left";
+      session.value = null;
+    }
+  });

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: ISC
+// What stands around every page: the head with navigation, state of the link, theme and language; notices; and which page is shown.
+import type { ComponentType } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { hurry, link } from "./live";
+import { machines } from "./machines";
+import { go, href, match, place, type Params } from "./router";
+import { pages, type Page, type PageProps } from "./routes";
+import { isAdmin, session, signedOut, user } from "./session";
+import { site, siteKnown } from "./site";
+import { lang, setLang } from "./text";
+import { setTheme, theme, type Theme } from "./theme";
+import { Empty, Loading, Name, notices } from "./ui";
+import { t } from "./words";
+
+function found(): { page: Page; params: Params } | null {
+  for (const page of pages) {
+    const params = match(page.path, place.value.path);
+    if (params) return { page, params };
+  }
+  return null;
+}
+
+const allowed = (page: Page): boolean => (page.role === "admin" ? isAdmin.value : page.role === "user" ? user.value !== null : true);
+const present = (page: Page): boolean => !page.needs || Boolean(site.value.pages[page.needs]);
+
+function Navigation() {
+  const shown = pages.filter((page) => page.nav && allowed(page) && present(page));
+  if (shown.length < 2) return null;
+  const at = place.value.path;
+  return (
+    <nav aria-label={t("navigation")}>
+      {shown.map((page) => {
+        const here = page.path === "/" ? at === "/" || at.startsWith("/machine/") : at === page.path || at.startsWith(`${page.path}/`);
+        return (
+          <a key={page.path} href={href(page.path)} aria-current={here ? "page" : undefined}>
+            {page.title()}
+          </a>
+        );
+      })}
+    </nav>
+  );
+}
+
+const themes: readonly Theme[] = ["auto", "light", "dark"];
+const themeSigns = { auto: "◐", light: "☀", dark: "☾" } as const;
+
+function Settings() {
+  const now = theme.value;
+  const label = t(now === "auto" ? "themeAuto" : now === "light" ? "themeLight" : "themeDark");
+  return (
+    <div class="settings">
+      <button type="button" class="quiet icon" id="theme" aria-label={label} title={label} onClick={() => setTheme(themes[(themes.indexOf(now) + 1) % 3]!)}>
+        <span aria-hidden="true">{themeSigns[now]}</span>
+      </button>
+      <button type="button" class="quiet" id="language" title={t("languageTitle")} lang={lang.value === "zh" ? "en" : "zh-CN"} onClick={() => setLang(lang.value === "zh" ? "en" : "zh")}>
+        {t("language")}
+      </button>
+      {user.value ? (
+        <span class="who">
+          <Name text={user.value.name} />
+          <button type="button" class="quiet" id="sign-out" onClick={() => signedOut("left")}>
+            {t("signOut")}
+          </button>
+        </span>
+      ) : (
+        site.value.login && (
+          <a class="button" id="sign-in" href={href("/login", { to: place.value.path })}>
+            {t("signIn")}
+          </a>
+        )
+      )}
+    </div>
+  );
+}
+
+function Link() {
+  const state = link.value;
+  const text = t(state === "live" ? "linkLive" : state === "lost" ? "linkLost" : state === "refused" ? "linkRefused" : "linkConnecting");
+  return (
+    <p id="link" data-state={state}>
+      <span role="status">{text}</span>
+      {state === "lost" && (
+        <button type="button" class="quiet" onClick={hurry}>
+          {t("reconnect")}
+        </button>
+      )}
+    </p>
+  );
+}
+
+/** Kept across pages: a page that was loaded once is there at once. */
+const loaded = new Map<Page, ComponentType<PageProps>>();
+
+function Shown({ page, params }: { page: Page; params: Params }) {
+  const [, drawn] = useState(0);
+  const [failed, setFailed] = useState(false);
+  const Component = page.component ?? loaded.get(page);
+  useEffect(() => {
+    setFailed(false);
+    if (Component || !page.load) return;
+    let wanted = true;
+    page.load().then(
+      (module) => {
+        loaded.set(page, module.default);
+        if (wanted) drawn((n) => n + 1);
+      },
+      () => wanted && setFailed(true), // of another version: the server has no such file any more
+    );
+    return () => void (wanted = false);
+  }, [page]);
+  if (Component) return <Component params={params} query={place.value.query} />;
+  if (!failed) return <Loading />;
+  return (
+    <Empty title={t("stale")}>
+      <p>{t("staleHint")}</p>
+      <button type="button" onClick={() => location.reload()}>
+        {t("reload")}
+      </button>
+    </Empty>
+  );
+}
+
+function Content() {
+  const here = found();
+  if (!here)
+    return (
+      <Empty title={t("notFound")}>
+        <p>{t("notFoundHint")}</p>
+        <p>
+          <a href={href("/")}>{t("toMachines")}</a>
+        </p>
+      </Empty>
+    );
+  const { page, params } = here;
+  if (page.needs && !present(page)) {
+    if (!siteKnown.value) return <Loading />;
+    return (
+      <Empty title={t("missing", { plugin: site.value.missing[page.needs] ?? page.needs })} id="missing">
+        <p>{t("missingHint")}</p>
+      </Empty>
+    );
+  }
+  if (page.role && !user.value) return <Loading />; // on the way to the login page
+  if (!allowed(page))
+    return (
+      <Empty title={t("adminOnly")}>
+        <p>{t("adminOnlyHint", { name: user.value?.name ?? "" })}</p>
+      </Empty>
+    );
+  return <Shown key={page.path} page={page} params={params} />;
+}
+
+function Notices() {
+  return (
+    <div id="notices" aria-live="polite">
+      {notices.value.map((notice) => (
+        <p key={notice.id} class={notice.kind}>
+          {notice.text}
+        </p>
+      ))}
+    </div>
+  );
+}
+
+export function Shell() {
+  const main = useRef<HTMLElement>(null);
+  const path = place.value.path;
+  const here = found();
+  const wantsUser = here !== null && here.page.path !== "/login" && session.value === null && (here.page.role !== undefined || (siteKnown.value && site.value.status === "login"));
+  useEffect(() => {
+    if (wantsUser) go("/login", { query: { to: path }, replace: true });
+  }, [wantsUser, path]);
+
+  // A new page starts at its top, and a screen reader is told of it.
+  const first = useRef(true);
+  useEffect(() => {
+    if (first.current) return void (first.current = false);
+    window.scrollTo(0, 0);
+    main.current?.focus({ preventScroll: true });
+  }, [path]);
+
+  const offline = machines.order.value.length - machines.online.value;
+  const name = site.value.name || "Muster";
+  const title = path === "/" ? (offline > 0 ? `(${offline}) ${name}` : name) : `${here?.page.title() ?? t("notFound")} · ${name}`;
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+
+  return (
+    <>
+      <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>
+        {t("skip")}
+      </a>
+      <header class="head">
+        <a class="brand" href={href("/")}>
+          <img src="./icon.svg" alt="" width="26" height="26" />
+          <Name text={name} />
+        </a>
+        <Navigation />
+        <Link />
+        <Settings />
+      </header>
+      <main id="main" ref={main} tabIndex={-1} class={link.value === "lost" ? "stale" : ""}>
+        <Content />
+      </main>
+      <Notices />
+    </>
+  );
+}
