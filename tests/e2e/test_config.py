@@ -11,7 +11,7 @@ import pytest
 
 from conftest import BUILD, ROOT, SECRET, entry, eventually, free_port, get, static_plugins
 
-PLUGINS = ["auth_static", "machines", "session", "admin_push", "server_status", "console", "example"]
+PLUGINS = ["auth_static", "auth_supabase", "auth_accounts", "store_sqlite", "store_mariadb", "machines", "session", "admin_push", "server_status", "relay", "console", "example"]
 COLLECTORS = ["cpu", "memory", "disk", "network", "system", "example"]
 UPLINK = f'{{ name = "server_status"; config = {{ url = "ws://127.0.0.1:1/ws-report"; server_id = "demo"; secret = "{SECRET}"; }}; }}'
 
@@ -180,6 +180,16 @@ def test_every_shipped_configuration_passes(program, name):
     for empty in names:
         status, problems, text = check(ROOT / "etc" / name, program, {n: "" if n == empty else f"{n}-{SECRET}-{SECRET}" for n in names})
         assert status == 78 and "is empty" in text and empty in text, text
+
+
+@pytest.mark.parametrize("name, plugins", [("relay", ""), ("session", '{ name = "auth_static"; config = { users = ( { id = "u1"; api_keys = [ "env:ANN_KEY" ]; } ); }; }, { name = "machines"; }')])
+def test_files_to_switch_on_pass(tmp_path, name, plugins):
+    """conf.d/NAME.conf.off, renamed, beside a server.conf with what it says it needs."""
+    assert {f.name for f in (ROOT / "etc/conf.d").glob("*.off")} == {"relay.conf.off", "session.conf.off"}
+    conf = write(tmp_path, f"plugins = ( {plugins} );\n")
+    write(tmp_path, (ROOT / f"etc/conf.d/{name}.conf.off").read_text(), f"conf.d/{name}.conf")
+    env = {"ANN_KEY": SECRET * 2, "JWT_SECRET": SECRET * 3, "DATABASE_URL": "mysql://muster:p%40ss@127.0.0.1:3306/relay"}
+    assert check(conf, "musterd", env)[:2] == (0, []), check(conf, "musterd", env)[2]
 
 
 @pytest.mark.parametrize("program, names", [("musterd", PLUGINS), ("muster-agent", COLLECTORS + ["server_status"])])
