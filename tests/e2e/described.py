@@ -79,6 +79,9 @@ class Described(Accounts):
 
     def start(self):
         self.folder.mkdir(exist_ok=True)
+        if self.server:  # the log of before says "ready" too
+            self.judge()
+            self.server.log_path.unlink()
         self.server = Server(self.folder, self.plugins(), more=f"{DIRS}\n{LIMITS}", env=self.env, port=self.server.port if self.server else None)
         self.description = Description(super().call("GET", "/api/openapi.json").json)
         eventually(lambda: super(Described, self).call("POST", "/api/auth/login", {"username": "nobody", "password": "x"}).status == 401, 30)
