@@ -101,10 +101,12 @@ void links_open(struct links *links, struct target target, const char *path, siz
   links->count = count;
   links->open = links->failed = 0;
   for (size_t n = 0; n < count; n++) {
-    char extra[256] = "";
+    char extra[256] = "", own[64];
     if (headers)
       headers(extra, sizeof extra, n);
-    start(links, &links->list[n], target, path, extra);
+    if (links->path)
+      links->path(own, sizeof own, n);
+    start(links, &links->list[n], target, links->path ? own : path, extra);
     while (n + 1 - links->open - links->failed >= burst)
       links_turn(links, 1000);
   }

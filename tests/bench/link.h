@@ -33,6 +33,7 @@ struct links {
   size_t failed;
   void (*on_text)(struct links *links, struct link *link); /* a whole text message came */
   void (*on_pong)(struct links *links, struct link *link);
+  void (*path)(char *out, size_t size, size_t n); /* of link n; NULL: that of links_open() */
 };
 
 int64_t now_ns(void);

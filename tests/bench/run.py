@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""Muster against a Node `ws` server and a raw epoll loop, paired in one run. Prints medians and ratios.
+"""Muster against a Node `ws` server and a raw epoll loop, paired in one run; then the relay (relay/bench.py). Prints medians and ratios.
 
-Server pinned to one core, load generator to the other; rounds alternate between the servers. Usage: run.py BUILD [--rounds N] [--short]
+Server pinned to one core, load generator to the other; rounds alternate between the servers. Usage: run.py BUILD [--rounds N] [--short] [--only live|relay]
 """
 import argparse, json, os, socket, statistics, subprocess, sys, tempfile, time
 from datetime import date
@@ -66,8 +66,19 @@ def main():
     parser.add_argument("build", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--short", action="store_true", help="one quick round: proves that it runs, measures nothing")
+    parser.add_argument("--only", choices=("live", "relay"))
     options = parser.parse_args()
+    options.build = options.build.resolve()
     rounds = 1 if options.short else options.rounds
+    status = live(options, rounds) if options.only != "relay" else 0
+    if status == 0 and options.only != "live":
+        sys.path.insert(0, str(here / "relay"))
+        from bench import bench
+        bench(options.build, rounds, options.short)
+    return status
+
+
+def live(options, rounds):
     seconds = 1 if options.short else 5
     with tempfile.TemporaryDirectory() as folder:
         configure = configuration(folder, 1000)
