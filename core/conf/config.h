@@ -102,7 +102,7 @@ MUI_API void mui_options_describe(const struct mu_options *options, unsigned ind
  */
 MUI_API int mui_options_sample_check(const mui_setting *group, const struct mu_options *options,
                                      struct mui_problems *problems);
-/* Appends the effective values as JSON, secrets as "•••" when set. */
+/* Appends the effective values of a struct that mui_options_read() made as JSON; secrets, and what env: or file: gave, as "(hidden)" when set. */
 MUI_API void mui_options_json(const struct mu_options *options, const void *config, struct mu_buf *out);
 
 /* The word of `words` (ended by NULL) nearest to `word`, or NULL when none is near. */

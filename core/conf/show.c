@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/internal.h"
+#include "conf/value.h"
 
 /* ---- the manual ---------------------------------------------------------------------------------- */
 
@@ -166,12 +166,30 @@ static void json_number(double value, struct mu_buf *out)
   mu_buf_adds(out, text);
 }
 
+#define HIDDEN "\"(hidden)\""
+
 static void json_text(const char *text, struct mu_buf *out)
 {
   if (text)
     mu_buf_json_string(out, mu_str(text));
   else
     mu_buf_adds(out, "null");
+}
+
+/* "scheme://user:password@host" */
+static bool has_credentials(const char *text)
+{
+  const char *host = strstr(text, "://");
+  return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));
+}
+
+/* A value that env: or file: gave is hidden, whatever the table says; so is an address with a user in it. */
+static void json_string(const char *text, struct mu_buf *out)
+{
+  if (text && (mui_text_referred(text) || has_credentials(text)))
+    mu_buf_adds(out, HIDDEN);
+  else
+    json_text(text, out);
 }
 
 static void json_list(const struct mu_option *option, const struct mu_list *list, struct mu_buf *out)
@@ -181,7 +199,7 @@ static void json_list(const struct mu_option *option, const struct mu_list *list
     if (i > 0)
       mu_buf_adds(out, ",");
     if (option->type == MU_OPT_STRINGS)
-      json_text(((const char *const *)list->items)[i], out);
+      json_string(((const char *const *)list->items)[i], out);
     else
       json_group(&option->fields, (const char *)list->items + i * option->item_size, out);
   }
@@ -196,7 +214,7 @@ static void json_secret(const struct mu_option *option, const void *value, struc
     set = *(const char *const *)value != NULL;
   else if (option->type == MU_OPT_STRINGS || option->type == MU_OPT_GROUPS)
     set = ((const struct mu_list *)value)->count > 0;
-  mu_buf_adds(out, set ? "\"•••\"" : "null");
+  mu_buf_adds(out, set ? HIDDEN : "null");
 }
 
 static void json_value(const struct mu_option *option, const void *value, struct mu_buf *out)
@@ -216,7 +234,7 @@ static void json_value(const struct mu_option *option, const void *value, struct
     json_number(*(const double *)value, out);
     break;
   case MU_OPT_STRING:
-    json_text(*(const char *const *)value, out);
+    json_string(*(const char *const *)value, out);
     break;
   case MU_OPT_ENUM:
     json_text(option->names[*(const int *)value], out);

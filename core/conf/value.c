@@ -88,20 +88,42 @@ static char *as_written(const struct resolving *r, const char *text)
   return strdup(text);
 }
 
+/* A copy with a mark behind its end; the original is wiped. */
+static char *marked(char *text, bool referred)
+{
+  size_t len = strlen(text);
+  char *copy = malloc(len + 2);
+  if (copy) {
+    memcpy(copy, text, len + 1);
+    copy[len + 1] = (char)referred;
+  }
+  mu_secret_wipe(text, len);
+  free(text);
+  return copy;
+}
+
+bool mui_text_referred(const char *text)
+{
+  return text[strlen(text) + 1] != 0;
+}
+
 char *mui_text_resolve(const struct mui_setting *setting, const char *path, bool secret, bool literal,
                        struct mui_problems *problems)
 {
   const struct resolving r = {.setting = setting, .path = path, .secret = secret, .problems = problems};
   const char *text = setting->string;
   char *resolved;
-  if (!literal && strncmp(text, "env:", 4) == 0)
+  bool environment = !literal && strncmp(text, "env:", 4) == 0, file = !literal && strncmp(text, "file:", 5) == 0;
+  if (environment)
     resolved = from_environment(&r, text + 4);
-  else if (!literal && strncmp(text, "file:", 5) == 0)
+  else if (file)
     resolved = from_file(&r, text + 5);
   else
     resolved = as_written(&r, text);
-  if (!resolved || mui_utf8_valid(resolved, strlen(resolved)))
-    return resolved;
+  if (!resolved)
+    return NULL;
+  if (mui_utf8_valid(resolved, strlen(resolved)))
+    return marked(resolved, environment || file);
   REPORT(&r, false, "'%s' is not valid UTF-8", path);
   mu_secret_wipe(resolved, strlen(resolved));
   free(resolved);

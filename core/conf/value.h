@@ -11,5 +11,7 @@
  */
 char *mui_text_resolve(const struct mui_setting *setting, const char *path, bool secret, bool literal,
                        struct mui_problems *problems);
+/* Whether env: or file: gave this text, which must come from mui_text_resolve(): whoever wrote so meant to hide it. */
+bool mui_text_referred(const char *text);
 
 #endif

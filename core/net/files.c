@@ -266,7 +266,8 @@ static unsigned weight(struct mu_str list, struct mu_str coding)
   unsigned others = 0;
   while (next_element(&list, &element)) {
     const char *semicolon = memchr(element.at, ';', element.len);
-    struct mu_str name = trimmed((struct mu_str){element.at, semicolon ? (size_t)(semicolon - element.at) : element.len});
+    struct mu_str name =
+        trimmed((struct mu_str){element.at, semicolon ? (size_t)(semicolon - element.at) : element.len});
     unsigned value = 1000;
     if (semicolon) {
       struct mu_str rest = trimmed((struct mu_str){semicolon + 1, (size_t)(element.at + element.len - semicolon - 1)});

@@ -226,6 +226,7 @@ void mui_host_free(struct mui_host *host)
   pthread_mutex_destroy(&host->lock);
   free(host->verdicts);
   free(host->program);
+  mui_names_of_free(&host->named);
   /* What is stuck stays mapped, and its records with it: the job may still come to an end. */
   if (!host->stuck)
     free(host);

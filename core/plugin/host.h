@@ -81,6 +81,8 @@ MUI_API void mui_host_stop(struct mui_host *host, void (*done)(void *context), v
 MUI_API void mui_host_free(struct mui_host *host);
 /* The n-th running instance in the configuration's order; NULL past the end. */
 MUI_API const struct mui_loaded *mui_host_nth(const struct mui_host *host, size_t n);
+/* The program's own options as they are in force, for host/1; borrowed until the next call. */
+MUI_API void mui_host_program(struct mui_host *host, const struct mu_options *options, const void *config);
 /*
  * Finds, probes, loads a plugin by name and describes its components and options; without a name one line for each plugin in the
  * folders. `to`: FILE *. MU_ENOENT, MU_EABI: refused, in the problems.

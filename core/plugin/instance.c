@@ -216,7 +216,7 @@ void mui_unit_stop_finish(struct mui_unit *unit)
 }
 
 /* A stop or a reload that is under way still goes by the set: it frees what has ended meanwhile. */
-static bool is_listed(const struct mui_host *host, const struct mui_unit *unit)
+bool mui_host_lists(const struct mui_host *host, const struct mui_unit *unit)
 {
   for (size_t i = 0; i < host->running.count; i++)
     if (host->running.at[i] == unit)
@@ -235,7 +235,7 @@ void mui_units_reap(struct mui_host *host)
     *at = unit->next_stuck;
     mu_log(&unit->loaded.base, MU_LOG_INFO, "its last job has ended");
     finish(unit);
-    if (!is_listed(host, unit))
+    if (!mui_host_lists(host, unit))
       mui_unit_free(unit);
   }
 }

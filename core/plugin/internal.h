@@ -145,6 +145,8 @@ void mui_unit_stop(struct mui_unit *unit);
 void mui_unit_stop_finish(struct mui_unit *unit);
 /* STUCK units whose jobs have come back are freed. */
 void mui_units_reap(struct mui_host *host);
+/* Whether it is in the running set. */
+bool mui_host_lists(const struct mui_host *host, const struct mui_unit *unit);
 bool mui_lists(const char *const *list, const char *service);
 /* Whether `unit` asks for a service that `provider` provides. */
 bool mui_depends(const struct mui_unit *unit, const struct mui_unit *provider);
@@ -184,6 +186,22 @@ void mui_set_free(struct mui_set *set); /* with its units, as far as they do not
 void mui_entry_problem(struct mui_problems *problems, bool warning, const mui_setting *place, const char *format, ...)
     MU_PRINTF(4, 5);
 
+/* ---- shown.c --------------------------------------------------------------------------------- */
+
+/* The instances of a plan, by name. */
+struct mui_name {
+  enum mu_kind kind;
+  char instance[64];
+  char plugin[MUI_NAME_MAX + 1];
+};
+struct mui_named {
+  struct mui_name *at;
+  size_t count;
+};
+/* 0 or MU_ENOMEM. */
+int mui_names_of(const struct mui_plan *plan, struct mui_named *named);
+void mui_names_of_free(struct mui_named *named);
+
 /* ---- host.c, reload.c ------------------------------------------------------------------------ */
 
 struct mui_host {
@@ -199,8 +217,12 @@ struct mui_host {
   void (*watch)(void *context, enum mui_host_change change, const struct mui_loaded *loaded);
   void *watch_context;
   struct mui_host_diff diff;
-  struct mui_set next; /* of the reload that waits for stops */
-  bool applied;        /* the first apply is over */
+  struct mui_set next;    /* of the reload that waits for stops */
+  struct mui_named named; /* all that the configuration names, failed ones included */
+  struct mui_named next_named;
+  const struct mu_options *options; /* of the program; NULL: not told */
+  const void *config;
+  bool applied; /* the first apply is over */
   bool reloading;
   bool lacking; /* something that does not run may be an auth provider */
   int result;   /* of the last apply */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <muster/auth.h>
+#include <muster/host.h>
 #include "plugin/internal.h"
 
 /* The only service that is meant to have many providers. */
@@ -131,7 +132,7 @@ static void judge_idle(const struct mui_set *set, const struct mui_unit *unit, c
 const char *mui_missing(const struct mui_set *set, const struct mui_unit *unit)
 {
   for (const char *const *need = unit->loaded.component->needs; need && *need; need++) {
-    bool found = false;
+    bool found = strcmp(*need, MU_SERVICE_HOST) == 0; /* the host's own */
     for (size_t i = 0; i < set->count && !found; i++)
       found = set->at[i] != unit && mui_lists(set->at[i]->loaded.component->provides, *need);
     if (!found)

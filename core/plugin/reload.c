@@ -195,19 +195,24 @@ int mui_host_apply(struct mui_host *host, const struct mui_plan *plan, struct mu
   bool lacked = host->lacking;
   host->lacking = false;
   struct mui_set set;
+  struct mui_named named = {0};
   int result = mui_plan_check(host, plan, !host->applied, &set, problems);
+  if (result == 0)
+    result = mui_names_of(plan, &named);
   if (result == 0) {
     match(host, &set);
     result = reconfigure_all(host, &set, problems);
   }
   if (result < 0) {
     host->lacking = lacked;
+    mui_names_of_free(&named);
     mui_set_free(&set);
     return result;
   }
   tell_lacking(host, true); /* while providers are restarted */
   merge(host, &set);
   host->next = set;
+  host->next_named = named;
   host->reloading = true;
   mui_host_advance(host);
   if (!host->reloading)
@@ -248,6 +253,9 @@ int mui_reload_finish(struct mui_host *host)
   struct mui_set next = host->next, previous = host->running, started = {.at = next.at};
   int result = 0;
   host->next = (struct mui_set){0};
+  mui_names_of_free(&host->named);
+  host->named = host->next_named;
+  host->next_named = (struct mui_named){0};
   host->applied = true;
   for (size_t i = 0; i < next.count; i++) {
     struct mui_unit *unit = next.at[i];
@@ -286,4 +294,5 @@ void mui_reload_abandon(struct mui_host *host)
       mui_unit_free(host->next.at[i]);
   free(host->next.at);
   host->next = (struct mui_set){0};
+  mui_names_of_free(&host->next_named);
 }

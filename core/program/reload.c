@@ -42,6 +42,7 @@ static void commit(struct mui_run *run, int result)
   run->next = setup;
   run->app.config = run->setup->config;
   run->app.plan = &run->setup->plan;
+  mui_host_program(run->app.runtime.host, &program->options, run->app.config);
   if (program->applied)
     program->applied(&run->app, false);
   if (program->serves && run->app.runtime.net)

@@ -212,6 +212,8 @@ static int start(struct mui_run *run, struct mui_problems *problems)
   int result = assemble(run);
   app->config = run->setup->config;
   app->plan = &run->setup->plan;
+  if (result == 0)
+    mui_host_program(app->runtime.host, &program->options, app->config);
   if (result == 0 && program->begin)
     result = program->begin(app);
   if (result == 0 && program->prepare && !(run->flag && run->flag->only))

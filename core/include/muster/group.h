@@ -30,6 +30,13 @@ MU_API size_t mu_group_count(const mu_group *group);
  * bounded by dropping the oldest). Takes its own references.
  */
 MU_API void mu_group_publish(mu_group *group, uint64_t key, mu_text *text);
+/**
+ * For state that is told in differences: who has nothing waiting for `key` gets `change`, and whose waiting message it would replace gets the
+ * whole state instead. `whole` is called at most once, when somebody needs it, and gives a reference; NULL: out of memory, who needs it is
+ * closed. MU_GROUP_CONFLATE only; `key` is not 0. Takes its own references.
+ */
+MU_API void mu_group_change(mu_group *group, uint64_t key, mu_text *change, mu_text *(*whole)(void *context),
+                            void *context);
 /** Sends to every member but `except` (NULL: to all), not conflated, as a text or a binary message. Takes its own references. */
 MU_API void mu_group_relay(mu_group *group, mu_text *text, bool binary, const mu_conn *except);
 

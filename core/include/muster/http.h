@@ -79,12 +79,18 @@ struct mu_http_files {
   size_t size;
   /** "/" or "/assets/". */
   const char *prefix;
-  /** A flat folder; regular files only, no links, read into memory now: at most 64 files, 16 MiB in all. */
+  /**
+   * A flat folder; regular files only, no links, read into memory now: at most 256 files, 16 MiB in all. Who accepts it gets NAME.br or
+   * NAME.gz instead of NAME, where they lie beside it.
+   */
   const char *folder;
   /** Served for the prefix itself; NULL: none. */
   const char *index;
   enum mu_access access;
-  /** Value of Cache-Control; NULL: "no-cache". ETags are made by the core. */
+  /**
+   * Value of Cache-Control; NULL: "no-cache". ETags are made by the core. Files whose names end in '-' and at least 16 hexadecimal digits of
+   * their content ("app-0123456789abcdef.js") are `immutable`, whatever this says.
+   */
   const char *cache_control;
   /** Value of Content-Security-Policy; NULL: "default-src 'self'". */
   const char *content_security_policy;

@@ -106,17 +106,24 @@ static void json_is(const char *text, const char *expected)
 
 static void test_json(void)
 {
-  json_is("secret = \"hunter2\"; name = \"a\\\"b\"; words = [ \"x\", \"y\" ]; push = \"snapshot\"; group = { on = "
-          "true; };\n"
-          "items = ( { id = \"1\"; secret = \"hunter2\"; }, { id = \"2\"; } ); keys = [ \"hunter2\" ];\n"
-          "use = { hidden = \"hunter2\"; }; ratio = 1e15; port = 1;",
-          "{\"port\":1,\"ratio\":1e+15,\"name\":\"a\\\"b\",\"secret\":\"•••\",\"push\":\"snapshot\",\"words\":[\"x\","
-          "\"y\"],"
-          "\"group\":{\"on\":true},\"items\":[{\"id\":\"1\",\"secret\":\"•••\"},{\"id\":\"2\",\"secret\":null}],"
-          "\"keys\":\"•••\"}");
+  json_is(
+      "secret = \"hunter2\"; name = \"a\\\"b\"; words = [ \"x\", \"y\" ]; push = \"snapshot\"; group = { on = "
+      "true; };\n"
+      "items = ( { id = \"1\"; secret = \"hunter2\"; }, { id = \"2\"; } ); keys = [ \"hunter2\" ];\n"
+      "use = { hidden = \"hunter2\"; }; ratio = 1e15; port = 1;",
+      "{\"port\":1,\"ratio\":1e+15,\"name\":\"a\\\"b\",\"secret\":\"(hidden)\",\"push\":\"snapshot\",\"words\":[\"x\","
+      "\"y\"],"
+      "\"group\":{\"on\":true},\"items\":[{\"id\":\"1\",\"secret\":\"(hidden)\"},{\"id\":\"2\",\"secret\":null}],"
+      "\"keys\":\"(hidden)\"}");
   json_is("secret = \"hunter2\";",
-          "{\"port\":8900,\"ratio\":0.1,\"name\":null,\"secret\":\"•••\",\"push\":\"report\",\"words\":[],"
+          "{\"port\":8900,\"ratio\":0.1,\"name\":null,\"secret\":\"(hidden)\",\"push\":\"report\",\"words\":[],"
           "\"group\":{\"on\":false},\"items\":[],\"keys\":null}");
+  /* Whoever writes env: means to hide, and an address may hold a password. */
+  setenv("SHOWN_NAME", "hunter2", 1);
+  json_is("secret = \"x\"; name = \"env:SHOWN_NAME\"; words = [ \"env:SHOWN_NAME\", \"db://u:hunter2@h/x\", "
+          "\"http://h/@\" ];",
+          "{\"port\":8900,\"ratio\":0.1,\"name\":\"(hidden)\",\"secret\":\"(hidden)\",\"push\":\"report\",\"words\":["
+          "\"(hidden)\",\"(hidden)\",\"http://h/@\"],\"group\":{\"on\":false},\"items\":[],\"keys\":null}");
 }
 
 static const char sample[] = "# A remark, not an option.\n"

@@ -68,6 +68,23 @@ static void test_limit(void)
   mui_queue_clear(&queue);
 }
 
+/* What a group asks before it sends a difference. */
+static void test_has(void)
+{
+  struct mui_queue queue = {0};
+  char out[4096];
+  CU_ASSERT_FALSE(mui_queue_has(&queue, 7));
+  put(&queue, 0, "x", true, 100000);
+  CU_ASSERT_FALSE(mui_queue_has(&queue, 7));
+  for (uint64_t key = 1; key <= 100; key++) /* beyond the linear search */
+    put(&queue, key, "y", true, 100000);
+  CU_ASSERT_TRUE(mui_queue_has(&queue, 7) && mui_queue_has(&queue, 100));
+  CU_ASSERT_FALSE(mui_queue_has(&queue, 101));
+  take_all(&queue, out, 100);
+  CU_ASSERT_FALSE(mui_queue_has(&queue, 7));
+  mui_queue_clear(&queue);
+}
+
 static int put_fence(struct mui_queue *queue, uint64_t key, const char *text)
 {
   mu_text *made = mu_text_new(text, strlen(text));
@@ -210,6 +227,7 @@ static void test_directed(void)
 static const struct unit_test tests[] = {
     {"order and room", test_order},
     {"limit", test_limit},
+    {"what waits", test_has},
     {"conflation against a model", test_conflation},
     {"drop the oldest", test_drop_oldest},
     {"directed messages", test_directed},

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of this plugin share. */
+#ifndef CONSOLE_H
+#define CONSOLE_H
+
+#include <muster/muster.h>
+
+#include "changes.h"
+#include "ring.h"
+#include "tickets.h"
+
+struct json_object;
+
+struct console_config {
+  const char *page;
+  const char *token;
+  bool public_status;
+  const char *agent_url;
+  int64_t history_machines;
+};
+
+struct watcher;
+struct audience;
+struct asked;
+
+struct console {
+  mu_instance *in;
+  const struct console_config *config;
+  struct mu_service machines;
+  const struct mu_machines *api;
+  const mu_form *form;
+  mu_schema *hello;
+  mu_timer *warning;
+  mu_counter *refused, *left_out, *tickets_refused;
+  /* live.c */
+  mu_group *everyone; /* who follows by differences */
+  mu_group *admins;
+  mu_group *plain;   /* who never said hello: whole messages, public machines only */
+  mu_map *audiences; /* "provider\0owner" → struct audience */
+  mu_map *tracks;    /* handle → struct track */
+  struct watcher *watchers;
+  struct tickets tickets;
+  /* history.c */
+  mu_map *rings; /* handle → struct ring */
+  int64_t look_ns;
+  struct asked *asked; /* requests whose token is being judged */
+};
+
+/* ---- machine.c: what a machine looks like ----------------------------------------------------- */
+
+extern const struct mu_form_ops machine_form;
+/* What people see of it, for the differences. `metrics` is a reference of its own. */
+void machine_view(struct console *console, const struct mu_machine *machine, struct view *view);
+/* Whether this principal (NULL: nobody) may see it. */
+bool machine_visible(const struct mu_machine *machine, const struct mu_principal *principal, bool is_public);
+
+/* ---- live.c: the channel ---------------------------------------------------------------------- */
+
+extern const struct mu_ws_route live_route;
+int live_init(struct console *console);
+/* A machine changed; a machine is gone. */
+void live_changed(struct console *console, const struct mu_machine *machine);
+void live_gone(struct console *console, const struct mu_machine *machine);
+void live_stop(struct console *console);
+void live_free(struct console *console);
+/* Whether those who did not log in may watch: everybody, or who brings the operator's token. */
+bool live_open(const struct console *console);
+bool live_token_ok(const struct console *console, struct mu_str token);
+
+/* ---- history.c: the last hour ----------------------------------------------------------------- */
+
+void history_report(struct console *console, const struct mu_machine *machine);
+void history_gone(struct console *console, const struct mu_machine *machine);
+int history_get(void *self, mu_http *request);
+void history_free(struct console *console);
+
+/* ---- rest.c ----------------------------------------------------------------------------------- */
+
+int rest_serve(struct console *console);
+
+#endif
