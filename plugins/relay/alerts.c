@@ -6,9 +6,10 @@
 #include "alerts.h"
 
 enum {
-  POLL_MS = 4000, /* other programs' changes take effect within 10 s */
-  AT_ONCE = 64,   /* endpoints in one question */
-  EARLY_MAX = 256 /* values of an endpoint whose rules are not there yet */
+  POLL_MS = 4000,    /* other programs' changes take effect within 10 s */
+  AT_ONCE = 64,      /* endpoints in one question */
+  EARLY_MAX = 200,   /* values of an endpoint whose rules are not there yet */
+  EARLY_TEXT = 1000, /* bytes of one; longer ones are left out */
 };
 
 #define ROWS_8 "?,?,?,?,?,?,?,?,"
@@ -169,7 +170,8 @@ static struct mu_str put(char **to, struct mu_str text)
 
 static void keep_early(struct alerts *alerts, struct mu_str device, const struct data_value *value)
 {
-  struct early *early = malloc(sizeof *early + device.len + value->key.len + value->text.len);
+  struct early *early =
+      value->text.len > EARLY_TEXT ? NULL : malloc(sizeof *early + device.len + value->key.len + value->text.len);
   if (!early)
     return;
   char *to = early->bytes;
