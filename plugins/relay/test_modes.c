@@ -18,6 +18,25 @@ static enum wire_kind kind(const char *text)
   return wire.whole.kind;
 }
 
+/* Strings are read eight bytes at a time: whatever ends one is found at each of them, and whatever does not is passed. */
+static void test_every_byte_at_every_place(void)
+{
+  for (size_t len = 1; len <= 40; len++)
+    for (size_t at = 0; at < len; at++)
+      for (int byte = 0; byte < 256; byte++) {
+        char text[48];
+        memset(text, byte & 1 ? 'x' : 0xff, sizeof text);
+        text[0] = text[len + 1] = '"';
+        text[at + 1] = (char)byte;
+        struct wire wire;
+        CU_ASSERT_EQUAL_FATAL(wire_read((struct mu_str){text, len + 2}, &wire), 0);
+        enum wire_kind expected = byte < 0x20 || byte == '"' || byte == '\\' ? WIRE_NONE : WIRE_STRING;
+        if (byte == '\\' && at + 1 < len)
+          continue; /* what follows it decides */
+        CU_ASSERT_EQUAL_FATAL(wire.whole.kind, expected);
+      }
+}
+
 static void test_what_is_json(void)
 {
   static const struct {
@@ -250,6 +269,7 @@ static void test_modes(void)
 
 static const struct unit_test tests[] = {
     {"what is JSON", test_what_is_json},
+    {"every byte at every place", test_every_byte_at_every_place},
     {"every beginning", test_every_beginning},
     {"depth", test_depth},
     {"members", test_members},

@@ -10,6 +10,17 @@ static bool plain(unsigned char c)
   return c >= 0x20 && c != '"' && c != '\\';
 }
 
+/* Whether none of eight bytes ends a string's plain part; bytes from 0x80 on are plain. */
+static bool all_plain(const char *p)
+{
+  const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+  uint64_t eight;
+  memcpy(&eight, p, sizeof eight);
+  uint64_t quote = eight ^ ones * '"', slash = eight ^ ones * '\\';
+  uint64_t stops = ((eight - ones * 0x20) & ~eight) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+  return (stops & high) == 0;
+}
+
 static const char *skip_space(const char *p, const char *end)
 {
   while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
@@ -26,6 +37,10 @@ static bool is_hex(char c)
 static const char *skip_string(const char *p, const char *end)
 {
   for (p++; p < end;) {
+    if (end - p >= 8 && all_plain(p)) {
+      p += 8;
+      continue;
+    }
     if (plain((unsigned char)*p)) {
       p++;
       continue;
