@@ -3,8 +3,8 @@
 import { effect, signal } from "@preact/signals";
 import { base, call } from "./api";
 import { machines, type LiveMessage } from "./machines";
-import { session, signedOut } from "./session";
-import { loadSite, site } from "./site";
+import { parseUser, session, signedOut } from "./session";
+import { loadSite } from "./site";
 import { remember, remembered } from "./stored";
 
 export type LinkState = "connecting" | "live" | "lost" | "refused";
@@ -24,7 +24,7 @@ export function setPageToken(token: string, stay: boolean): void {
 }
 
 const REVOKED = 4010;
-const REFUSED = [4001, 4003, 4401, 4403, 1008];
+const REFUSED = [1008, 4001, 4002];
 
 let socket: WebSocket | null = null;
 let attempt = 0;
@@ -82,6 +82,8 @@ async function connect(): Promise<void> {
     if (message === null || typeof message !== "object") return;
     if (message.type === "hello") {
       heard = true;
+      const told = parseUser(message["user"]);
+      if (told && session.peek()) session.value = { ...session.peek()!, user: told }; // the role may have changed
       if (typeof message["now"] === "number") skew.value = message["now"] - Date.now();
     }
     receive(message);
@@ -94,7 +96,7 @@ async function connect(): Promise<void> {
     if (mine !== generation) return;
     socket = null;
     if (code === REVOKED && session.peek()) return signedOut("ended"); // the effect below connects again, as nobody
-    link.value = !heard && (REFUSED.includes(code) || site.peek().status !== "open") ? "refused" : "lost";
+    link.value = !heard && REFUSED.includes(code) ? "refused" : "lost";
     timer = setTimeout(again, backOff(attempt++, Math.random()));
   };
 }

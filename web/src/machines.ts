@@ -46,14 +46,17 @@ export function toMachine(value: Record<string, unknown>): Machine {
   };
 }
 
+/** A machine, its metrics, a collector: below that, values are replaced whole. */
+const DEPTH = 2;
+
 /** Objects are merged, null takes a member away, everything else replaces. What did not change stays the same object. */
-export function merged<T>(old: T, change: unknown): T {
+export function merged<T>(old: T, change: unknown, depth = DEPTH): T {
   if (!isObject(change)) return change as T;
   const result: Record<string, unknown> = Object.create(null);
   if (isObject(old)) for (const key of Object.keys(old)) result[key] = old[key];
   for (const [key, value] of Object.entries(change)) {
     if (value === null) delete result[key];
-    else result[key] = isObject(value) ? merged(result[key], value) : value;
+    else result[key] = isObject(value) && depth > 0 ? merged(result[key], value, depth - 1) : value;
   }
   return result as T;
 }
@@ -87,10 +90,12 @@ export class Machines {
   /** Sorted; a new array only when a machine came, went, or moved. */
   readonly order = signal<readonly Row[]>([]);
   readonly online = signal(0);
+  /** Counts turns from online to offline and back. */
+  readonly turns = signal(0);
   /** The first snapshot is complete. */
   readonly settled = signal(false);
-  /** What a page wants to hear of: each change, with the time of the server. */
-  readonly listeners = new Set<(machine: Machine, at: number) => void>();
+  /** What a page wants to hear of: each change, with the server's time (0: not told) and what was known before. */
+  readonly listeners = new Set<(machine: Machine, at: number, old: Machine | null) => void>();
 
   get(key: string): Row | undefined {
     return this.rows.get(key);
@@ -138,18 +143,21 @@ export class Machines {
     const row = this.rows.get(key);
     if (!row) {
       this.rows.set(key, { key, data: signal(machine) });
-      this.tell(machine, at);
+      this.tell(machine, at, null);
       return true;
     }
     const old = row.data.peek();
     row.data.value = machine;
-    this.tell(machine, at);
-    if (this.seen === null && old.online !== machine.online) this.online.value += machine.online ? 1 : -1;
+    if (old.online !== machine.online) {
+      this.turns.value++;
+      if (this.seen === null) this.online.value += machine.online ? 1 : -1;
+    }
+    this.tell(machine, at, old);
     return byPlace(old, machine) !== 0;
   }
 
-  private tell(machine: Machine, at: number): void {
-    for (const listener of this.listeners) listener(machine, at);
+  private tell(machine: Machine, at: number, old: Machine | null): void {
+    for (const listener of this.listeners) listener(machine, at, old);
   }
 
   private arrange(): void {

@@ -14,12 +14,17 @@ export interface Session {
   readonly user: User;
 }
 
+export function parseUser(value: unknown): User | null {
+  const given = value as { id?: unknown; name?: unknown; role?: unknown } | null | undefined;
+  if (typeof given !== "object" || given === null || typeof given.name !== "string") return null;
+  return { id: String(given.id ?? ""), name: given.name, role: given.role === "admin" ? "admin" : "user" };
+}
+
 export function parseSession(text: string | null): Session | null {
   try {
     const value = JSON.parse(text ?? "null");
-    if (typeof value?.token !== "string" || typeof value?.user?.name !== "string") return null;
-    const { id, name, role } = value.user;
-    return { token: value.token, user: { id: String(id), name, role: role === "admin" ? "admin" : "user" } };
+    const who = parseUser(value?.user);
+    return typeof value?.token === "string" && who ? { token: value.token, user: who } : null;
   } catch {
     return null;
   }

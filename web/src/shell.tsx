@@ -172,6 +172,14 @@ export function Shell() {
     if (wantsUser) go("/login", { query: { to: path }, replace: true });
   }, [wantsUser, path]);
 
+  // What sticks below the head has to know its height.
+  const head = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const sizes = new ResizeObserver(() => document.documentElement.style.setProperty("--head", `${head.current?.offsetHeight ?? 0}px`));
+    if (head.current) sizes.observe(head.current);
+    return () => sizes.disconnect();
+  }, []);
+
   // A new page starts at its top, and a screen reader is told of it.
   const first = useRef(true);
   useEffect(() => {
@@ -192,7 +200,7 @@ export function Shell() {
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>
         {t("skip")}
       </a>
-      <header class="head">
+      <header class="head" ref={head}>
         <a class="brand" href={href("/")}>
           <img src="./icon.svg" alt="" width="26" height="26" />
           <Name text={name} />

@@ -143,7 +143,7 @@ export function Meter({ label, value, text, title }: { label: string; value: num
     <div class="bar" title={title}>
       <span>{label}</span>
       <div class="track" role="meter" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(at)} aria-valuetext={text}>
-        <div class={`fill ${level(at)}`} style={{ transform: `scaleX(${at / 100})` }} />
+        <div class={`fill ${level(at)}`} style={{ transform: `translateX(${at - 100}%)` }} />
       </div>
       <span class="value">{text}</span>
     </div>

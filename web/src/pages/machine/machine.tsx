@@ -1,1 +1,436 @@
-export default function MachinePage() { return <p>…</p>; }
+// SPDX-License-Identifier: ISC
+// One machine: charts from the moment of opening, and every figure that it reports.
+import { signal, type Signal } from "@preact/signals";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { call } from "../../api";
+import { now } from "../../clock";
+import { details, summary, type Details, type Summary } from "../../figures";
+import { Flag } from "../../flags";
+import { ago, bytes, dateTime, degrees, percent, plain, span, speed, words } from "../../format";
+import { skew } from "../../live";
+import { machines, titleOf, type Machine, type Row } from "../../machines";
+import { href } from "../../router";
+import type { PageProps } from "../../routes";
+import { site } from "../../site";
+import { remember, remembered } from "../../stored";
+import { Empty, level, Loading, Name } from "../../ui";
+import { Chart, type Range } from "./chart";
+import { charts, spans, zoomed, type ChartSpec } from "./charts";
+import { flatten, History, parsePast } from "./history";
+import "./machine.css";
+import { t, type Word } from "./words";
+
+const seconds = (): number => (Date.now() + skew.peek()) / 1000;
+
+/** By its key while the server runs; by its id after a restart, or from a bookmark. */
+function rowOf(id: string, key: string | null): Row | null {
+  const rows = machines.order.value;
+  const byKey = key === null ? undefined : machines.get(key);
+  if (byKey && byKey.data.peek().id === id) return byKey;
+  return rows.find((row) => row.data.peek().id === id) ?? null;
+}
+
+// ---- past and present of the open machine ----
+
+const POINTS = 900;
+/** So often the server is asked again while a chart is followed: its means take the place of many live points. */
+const AGAIN_MS = 5 * 60_000;
+
+interface Recorder {
+  readonly history: History;
+  readonly version: Signal<number>;
+  readonly range: Signal<Range>;
+  readonly failed: Signal<boolean>;
+}
+
+function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
+  const recorder = useMemo<Recorder>(() => ({ history: new History(), version: signal(0), range: signal([seconds() - span, seconds()]), failed: signal(false) }), [key]);
+  const { history, version, range, failed } = recorder;
+
+  // Live points, from the first moment on.
+  useEffect(() => {
+    let changed = false;
+    const take = (machine: Machine, at: number) => {
+      if (machine.key !== key || !machine.online) return;
+      const every = Number((machine.metrics["agent"] as { interval?: unknown } | undefined)?.interval) || 0;
+      history.add(at > 0 ? at / 1000 : seconds(), flatten(machine.metrics), Math.max(15, 3.5 * every));
+      changed = true;
+    };
+    const known = machines.get(key)?.data.peek();
+    if (known?.online) take(known, 0);
+    machines.listeners.add(take);
+    const tick = () => {
+      if (zoom === null) range.value = [seconds() - span, seconds()];
+      if (changed) version.value++;
+      changed = false;
+    };
+    range.value = zoom ?? [seconds() - span, seconds()];
+    tick();
+    const timer = setInterval(tick, span > 3600 ? 5000 : 1000);
+    return () => {
+      machines.listeners.delete(take);
+      clearInterval(timer);
+    };
+  }, [key, span, zoom]);
+
+  // The past, for the span that is shown.
+  useEffect(() => {
+    const stop = new AbortController();
+    const load = async () => {
+      const [from, to] = zoom ?? [seconds() - span, seconds()];
+      try {
+        const answer = await call(`/api/console/machines/${encodeURIComponent(key)}/history`, {
+          query: { from: Math.floor(from * 1000), to: Math.ceil((zoom ? Math.max(to, seconds()) : to) * 1000), points: POINTS },
+          signal: stop.signal,
+          quiet401: true,
+        });
+        if (stop.signal.aborted) return;
+        history.load(parsePast(answer));
+        failed.value = false;
+        version.value++;
+      } catch {
+        if (!stop.signal.aborted && history.times.length < 2) failed.value = true;
+      }
+    };
+    void load();
+    const timer = setInterval(load, AGAIN_MS);
+    return () => {
+      stop.abort();
+      clearInterval(timer);
+    };
+  }, [key, span, zoom?.[0], zoom?.[1]]);
+  return recorder;
+}
+
+// ---- parts ----
+
+function spanName(s: number): string {
+  if (s < 3600) return t("minutes", { n: s / 60 });
+  if (s < 86400) return t("hours", { n: s / 3600 });
+  return s < 365 * 86400 ? t("daysN", { n: s / 86400 }) : t("yearsN", { n: s / (365 * 86400) });
+}
+
+function Head({ machine, s, d }: { machine: Machine; s: Summary; d: Details }) {
+  const state = machine.online ? "" : machine.lastSeen ? "offline" : "never";
+  const since = machine.online ? (s.uptime !== undefined ? t("up", { span: span(s.uptime) }) : "") : machine.lastSeen ? t("lastSeen", { ago: ago(machine.lastSeen, now.value) }) : "";
+  return (
+    <header class={`machine-head ${state}`} data-id={machine.id} data-online={String(machine.online)}>
+      <p class="back">
+        <a href={href("/")}>← {t("back")}</a>
+        {machine.group && (
+          <span class="soft">
+            {" / "}
+            <Name text={machine.group} />
+          </span>
+        )}
+      </p>
+      <div class="title">
+        <span class="dot" aria-hidden="true" />
+        <h1>
+          <Name text={titleOf(machine)} />
+        </h1>
+        <Flag country={machine.country} title={machine.location} />
+        <span class="state">{t(machine.online ? "online" : machine.lastSeen ? "offline" : "never")}</span>
+        <span class="soft">{since}</span>
+      </div>
+      <p class="soft about">
+        <bdi>{[machine.location, s.platform, d.model, s.memoryTotal ? bytes(s.memoryTotal) : ""].filter(Boolean).join(" · ")}</bdi>
+      </p>
+      {!machine.online && machine.lastSeen > 0 && (
+        <p class="note" role="status">
+          {t("offlineNote", { time: dateTime(machine.lastSeen) })}
+        </p>
+      )}
+    </header>
+  );
+}
+
+function Tile({ label, value, text, more }: { label: string; value?: number | undefined; text: string; more?: string }) {
+  return (
+    <div class="tile">
+      <dt>{label}</dt>
+      <dd>
+        <span class="big">{text}</span>
+        {more && <span class="more">{more}</span>}
+        {value !== undefined && (
+          <span class="track" aria-hidden="true">
+            <span class={`fill ${level(value)}`} style={{ transform: `translateX(${Math.min(100, Math.max(0, value)) - 100}%)` }} />
+          </span>
+        )}
+      </dd>
+    </div>
+  );
+}
+
+const usedOf = (used: number | undefined, total: number | undefined): string => (used === undefined || total === undefined ? "" : t("of", { used: bytes(used), total: bytes(total) }));
+
+function Tiles({ s }: { s: Summary }) {
+  return (
+    <dl class="tiles">
+      {s.cpu !== undefined && <Tile label={t("cpu")} value={s.cpu} text={percent(s.cpu)} more={s.load.length > 0 ? `${t("load")} ${s.load.map((n) => n.toFixed(2)).join("  ")}` : ""} />}
+      {s.memory !== undefined && <Tile label={t("memory")} value={s.memory} text={percent(s.memory)} more={usedOf(s.memoryUsed, s.memoryTotal)} />}
+      {s.swap !== undefined && <Tile label={t("swap")} value={s.swap} text={percent(s.swap)} more={usedOf(s.swapUsed, s.swapTotal)} />}
+      {s.disk !== undefined && <Tile label={t("disk")} value={s.disk} text={percent(s.disk)} more={usedOf(s.diskUsed, s.diskTotal)} />}
+      {s.rx !== undefined && <Tile label={`↓ ${t("received")}`} text={speed(s.rx)} />}
+      {s.tx !== undefined && <Tile label={`↑ ${t("sent")}`} text={speed(s.tx)} />}
+    </dl>
+  );
+}
+
+function Cores({ cores }: { cores: readonly number[] }) {
+  if (cores.length === 0) return null;
+  return (
+    <section class="panel">
+      <h2>{t("cores")}</h2>
+      <p class="soft small">{t("coresNote", { n: cores.length, most: percent(Math.max(...cores)) })}</p>
+      <ul class={`cores ${cores.length > 32 ? "many" : ""}`}>
+        {cores.map((share, i) => {
+          const at = Math.min(100, Math.max(0, share));
+          return (
+            <li key={i} title={`${t("core", { i })}: ${percent(share)}`} aria-label={`${t("core", { i })}: ${percent(share)}`}>
+              <span class={`column ${level(at)}`} style={{ transform: `translateY(${100 - at}%)` }} />
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+function Disks({ disks }: { disks: Details["disks"] }) {
+  if (disks.length === 0) return null;
+  return (
+    <section class="panel span2">
+      <h2>{t("disks")}</h2>
+      <div class="table-wrap">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">{t("path")}</th>
+              <th scope="col">{t("fstype")}</th>
+              <th scope="col">{t("used")}</th>
+              <th scope="col" class="r">{t("size")}</th>
+              <th scope="col" class="r">{t("read")}</th>
+              <th scope="col" class="r">{t("write")}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {disks.map((disk, i) => (
+              <tr key={`${disk.name} ${i}`}>
+                <th scope="row" class="cell-name">
+                  <Name text={disk.name || disk.device} />
+                </th>
+                <td class="soft">{disk.fstype}</td>
+                <td class="use">
+                  <span class="value">{percent(disk.percent)}</span>
+                  <span class="track" aria-hidden="true">
+                    <span class={`fill ${level(disk.percent ?? 0)}`} style={{ transform: `translateX(${Math.min(100, disk.percent ?? 0) - 100}%)` }} />
+                  </span>
+                </td>
+                <td class="r">{bytes(disk.total)}</td>
+                <td class="r">{speed(disk.read)}</td>
+                <td class="r">{speed(disk.write)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function Interfaces({ list }: { list: Details["interfaces"] }) {
+  if (list.length === 0) return null;
+  return (
+    <section class="panel span2">
+      <h2>{t("interfaces")}</h2>
+      <div class="table-wrap">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">{t("name")}</th>
+              <th scope="col" class="r">↓ {t("received")}</th>
+              <th scope="col" class="r">↑ {t("sent")}</th>
+              <th scope="col" class="r">{t("receivedAll")}</th>
+              <th scope="col" class="r">{t("sentAll")}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {list.map((one, i) => (
+              <tr key={`${one.name} ${i}`}>
+                <th scope="row" class="cell-name">
+                  <Name text={one.name} />
+                </th>
+                <td class="r">{speed(one.rx)}</td>
+                <td class="r">{speed(one.tx)}</td>
+                <td class="r">{bytes(one.rxBytes)}</td>
+                <td class="r">{bytes(one.txBytes)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function Temperatures({ list }: { list: Details["temperatures"] }) {
+  if (list.length === 0) return null;
+  return (
+    <section class="panel">
+      <h2>{t("temperatures")}</h2>
+      <dl class="pairs">
+        {list.map((one, i) => (
+          <div key={`${one.name} ${i}`}>
+            <dt>
+              <Name text={one.name} />
+            </dt>
+            <dd>{degrees(one.celsius)}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+function System({ machine, s, d }: { machine: Machine; s: Summary; d: Details }) {
+  const facts: readonly (readonly [string, string])[] = [
+    ...d.facts.map(([name, text]) => [t(name as Word), text] as const),
+    ...(d.bootTime ? [[t("booted"), dateTime(d.bootTime * 1000)] as const] : []),
+    ...(machine.location ? [[t("location"), machine.location] as const] : []),
+    ...(machine.owner ? [[t("owner"), machine.owner] as const] : []),
+    [t("identity"), machine.id],
+    ...(s.stuck ? [[t("stuck"), s.stuck] as const] : []),
+  ];
+  return (
+    <section class="panel">
+      <h2>{t("system")}</h2>
+      <dl class="pairs facts-of">
+        {facts.map(([name, text]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>
+              <bdi>{text}</bdi>
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+/** What a collector reports that nothing here knows of: its charts, and all its values. */
+function Other({ name, values, specs, recorder, onZoom }: { name: string; values: Readonly<Record<string, unknown>>; specs: readonly ChartSpec[]; recorder: Recorder; onZoom: (range: Range | null) => void }) {
+  return (
+    <section class="other" data-collector={name}>
+      <h2>
+        <Name text={words(name)} />
+      </h2>
+      <div class="charts">
+        {specs.map((spec) => (
+          <Chart key={spec.id} spec={spec} {...recorder} onZoom={onZoom} />
+        ))}
+        <div class="panel">
+          <dl class="pairs">
+            {Object.entries(values).map(([key, value]) => (
+              <div key={key}>
+                <dt>
+                  <Name text={words(key)} />
+                </dt>
+                <dd>
+                  <bdi>{plain(value)}</bdi>
+                </dd>
+              </div>
+            ))}
+          </dl>
+        </div>
+      </div>
+    </section>
+  );
+}
+
+// ---- the page ----
+
+/** The charts change when series come or go, not with every value. */
+function useSpecs({ history, version }: Recorder): readonly ChartSpec[] {
+  version.value;
+  const names = history.names().join("\n");
+  return useMemo(() => charts(history.names()), [history, names]);
+}
+
+function Open({ row }: { row: Row }) {
+  const machine = row.data.value;
+  const choices = spans(site.value.pages.history);
+  const [wish, setWish] = useState(Number(remembered("span")) || choices[1]!);
+  const wished = choices.includes(wish) ? wish : choices[1]!;
+  const [zoom, setZoom] = useState<Range | null>(null);
+  const recorder = useRecorder(row.key, wished, zoom);
+  const specs = useSpecs(recorder);
+  const s = summary(machine.metrics);
+  const d = details(machine.metrics);
+  const onZoom = (range: Range | null) => setZoom(range);
+  const move = (by: { factor?: number; shift?: number }) => setZoom(zoomed(recorder.range.peek(), by, seconds()));
+  const others = new Map(d.others);
+  for (const { of } of specs) if (of !== undefined && !others.has(of)) others.set(of, {}); // only its past is left
+
+  return (
+    <div class="machine">
+      <Head machine={machine} s={s} d={d} />
+      <Tiles s={s} />
+      <div class="tools" role="group" aria-label={t("charts")}>
+        <div class="segments" role="group" aria-label={t("span")}>
+          {choices.map((value) => (
+            <button key={value} type="button" data-span={value} aria-pressed={zoom === null && value === wished} onClick={() => { setWish(value); remember("span", String(value)); setZoom(null); }}>
+              {spanName(value)}
+            </button>
+          ))}
+        </div>
+        <div class="segments" role="group">
+          {([["earlier", "‹", { shift: -0.5 }], ["zoomIn", "+", { factor: 0.5 }], ["zoomOut", "−", { factor: 2 }], ["later", "›", { shift: 0.5 }]] as const).map(([word, sign, by]) => (
+            <button key={word} type="button" data-zoom={word} aria-label={t(word)} title={t(word)} onClick={() => move(by)}>
+              {sign}
+            </button>
+          ))}
+        </div>
+        {zoom ? (
+          <button type="button" id="follow" onClick={() => setZoom(null)}>
+            {t("follow")}
+          </button>
+        ) : (
+          <span class="soft small hint">{t("zoomHint")}</span>
+        )}
+      </div>
+      {recorder.failed.value && <p class="soft small">{t("noPast")}</p>}
+      {specs.length === 0 && <p class="soft">{t("waiting")}</p>}
+      <div class="charts">
+        {specs.filter((spec) => spec.of === undefined).map((spec) => (
+          <Chart key={spec.id} spec={spec} {...recorder} onZoom={onZoom} />
+        ))}
+      </div>
+      {[...others].map(([name, values]) => (
+        <Other key={name} name={name} values={values} specs={specs.filter((spec) => spec.of === name)} recorder={recorder} onZoom={onZoom} />
+      ))}
+      <div class="tables">
+        <Disks disks={d.disks} />
+        <Interfaces list={d.interfaces} />
+        <Cores cores={d.perCore} />
+        <Temperatures list={d.temperatures} />
+        <System machine={machine} s={s} d={d} />
+      </div>
+    </div>
+  );
+}
+
+export default function MachinePage({ params, query }: PageProps) {
+  const row = rowOf(params["id"]!, query.get("key"));
+  if (row) return <Open key={row.key} row={row} />;
+  if (!machines.settled.value) return <Loading />;
+  return (
+    <Empty title={t("gone")}>
+      <p>{t("goneHint")}</p>
+      <p>
+        <a href={href("/")}>← {t("back")}</a>
+      </p>
+    </Empty>
+  );
+}

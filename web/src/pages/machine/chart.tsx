@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: ISC
+// One chart. It is drawn by uPlot, only while it is on the screen; what it shows now, or below the pointer, stands beside its title as text.
+import type { Signal } from "@preact/signals";
+import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { bytes, dash, degrees, number, percent, span, speed } from "../../format";
+import { lang } from "../../text";
+import { isDark } from "../../theme";
+import { byteSteps, type ChartSpec, type Unit } from "./charts";
+import type { History } from "./history";
+import { wordOr } from "./words";
+
+export type Range = readonly [number, number];
+
+export interface ChartProps {
+  readonly spec: ChartSpec;
+  readonly history: History;
+  /** Counts up when the history changed. */
+  readonly version: Signal<number>;
+  readonly range: Signal<Range>;
+  readonly onZoom: (range: Range | null) => void;
+}
+
+export function shown(value: number | null | undefined, unit: Unit): string {
+  if (value === null || value === undefined) return dash;
+  switch (unit) {
+    case "%": return percent(value);
+    case "B": return bytes(value);
+    case "B/s": return speed(value);
+    case "°C": return degrees(value);
+    case "s": return span(value);
+    default: return number(value);
+  }
+}
+
+/** Marks are short: no fraction that says nothing. */
+function mark(value: number, unit: Unit): string {
+  if (unit === "%") return `${number(value)} %`;
+  if (unit === "°C") return `${number(value)}°`;
+  if (unit === "B" || unit === "B/s") return shown(value, unit).replace(".0 ", " ");
+  return shown(value, unit);
+}
+
+function timeMarks(_: uPlot, marks: number[], _axis: number, _space: number, step: number): string[] {
+  const locale = lang.peek() === "zh" ? "zh-CN" : "en-GB";
+  const format = new Intl.DateTimeFormat(locale, step >= 86400 ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}) });
+  return marks.map((at) => format.format(at * 1000));
+}
+
+const COLOURS = 8;
+const HEIGHT = 190;
+
+function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSStyleDeclaration, at: Signal<number | null>): uPlot.Options {
+  const colour = (name: string) => style.getPropertyValue(name).trim();
+  const soft = colour("--soft");
+  const line = colour("--line");
+  const sizes = spec.unit === "B" || spec.unit === "B/s";
+  const grid = { stroke: line, width: 1 };
+  return {
+    width,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: {
+      sync: { key: "machine", scales: ["x", null] },
+      drag: { x: true, y: false, setScale: false },
+      points: { size: 7 },
+      bind: { dblclick: () => () => { onZoom(null); return null; } },
+    },
+    scales: {
+      x: { time: true, range: () => [...range.peek()] as [number, number] },
+      y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(spec.max ?? 0, high && high > 0 ? high * 1.08 : 0) || 1] },
+    },
+    axes: [
+      { stroke: soft, grid, ticks: { show: false }, values: timeMarks, size: 28, space: 64, font: "12px system-ui, sans-serif" },
+      {
+        stroke: soft, grid, ticks: { show: false }, size: 74, space: 34, font: "12px system-ui, sans-serif",
+        values: (_, marks) => marks.map((value) => mark(value, spec.unit)), ...(sizes ? { incrs: byteSteps } : {}),
+      },
+    ],
+    series: [
+      {},
+      ...spec.lines.map((entry, i) => {
+        const stroke = colour(`--c${(i % COLOURS) + 1}`);
+        return { label: entry.name, stroke, width: 1.6, points: { show: false }, spanGaps: false, ...(spec.lines.length <= 2 ? { fill: `${stroke}1f` } : {}) };
+      }),
+    ],
+    hooks: {
+      setCursor: [(u) => { at.value = u.cursor.idx ?? null; }],
+      setSelect: [
+        (u) => {
+          if (u.select.width < 6) return;
+          onZoom([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]);
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        },
+      ],
+    },
+  };
+}
+
+export function Chart(props: ChartProps) {
+  const { spec, history, version, range } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const at = useSignal<number | null>(null);
+  const near = useSignal(false);
+  const lines = spec.lines.map((entry) => entry.name).join("\n");
+  const current = useRef(props);
+  current.current = props;
+
+  const data = (): uPlot.AlignedData => [history.times as number[], ...current.current.spec.lines.map((entry) => history.column(entry.name))];
+
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const seen = new IntersectionObserver((entries) => (near.value = entries.some((e) => e.isIntersecting)), { rootMargin: "200px" });
+    seen.observe(element);
+    const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
+    sizes.observe(element);
+    return () => {
+      seen.disconnect();
+      sizes.disconnect();
+    };
+  }, []);
+
+  // Colours and texts are in the picture: another theme or language is another picture. So are other lines.
+  const dark = isDark();
+  const language = lang.value;
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    plot.current = new uPlot(options(current.current, element.clientWidth, getComputedStyle(document.documentElement), at), data(), element);
+    return () => {
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [dark, language, lines, spec.unit]);
+
+  useSignalEffect(() => {
+    version.value;
+    const [from, to] = range.value;
+    if (!near.value || !plot.current) return;
+    plot.current.setData(data(), false);
+    plot.current.setScale("x", { min: from, max: to });
+  });
+
+  const values = useComputed(() => {
+    version.value;
+    const pointed = at.value;
+    return current.current.spec.lines.map((entry) => {
+      const column = history.column(entry.name);
+      if (pointed !== null) return column[pointed];
+      return column[column.length - 1];
+    });
+  }).value;
+  const title = wordOr(spec.title, spec.word);
+  const texts = spec.lines.map((entry, i) => `${wordOr(entry.label, entry.word)} ${shown(values[i], spec.unit)}`);
+
+  return (
+    <figure class="panel chart" data-chart={spec.id}>
+      <figcaption>
+        <h3 title={title}>
+          <bdi>{title}</bdi>
+        </h3>
+        <ul class={spec.lines.length > 4 ? "legend many" : "legend"}>
+          {spec.lines.map((entry, i) => (
+            <li key={entry.name} class={`c${(i % COLOURS) + 1}`}>
+              {(spec.lines.length > 1 || wordOr(entry.label, entry.word) !== title) && <bdi title={wordOr(entry.label, entry.word)}>{wordOr(entry.label, entry.word)}</bdi>}
+              <span class="value">{shown(values[i], spec.unit)}</span>
+            </li>
+          ))}
+        </ul>
+      </figcaption>
+      <div ref={box} class="plot" role="img" aria-label={`${title}: ${texts.join(", ")}`} />
+    </figure>
+  );
+}

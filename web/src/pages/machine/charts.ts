@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: ISC
+// Which charts a machine has, by the names of its series. A collector that nobody knows here gets charts as well.
+import { words } from "../../format";
+
+export type Unit = "%" | "B" | "B/s" | "°C" | "s" | "";
+
+export interface ChartLine {
+  readonly name: string; // of the series
+  readonly label: string; // key of words.ts, or a text as it is
+  readonly word: boolean;
+}
+
+export interface ChartSpec {
+  readonly id: string;
+  readonly title: string;
+  readonly word: boolean;
+  readonly unit: Unit;
+  /** The scale ends here even when no value reaches it. */
+  readonly max?: number;
+  readonly lines: readonly ChartLine[];
+  /** Collector, for those that have no place of their own. */
+  readonly of?: string;
+}
+
+export interface Name {
+  readonly collector: string;
+  readonly metric: string;
+  readonly label: string | null;
+  readonly field: string;
+}
+
+/** "disk.disks[/a.b].used" → disk, disks, "/a.b", used */
+export function parseName(name: string): Name | null {
+  const found = /^([^.[\]]+)\.([^.[\]]+)(?:\[(.*)\])?(?:\.([^.[\]]+))?$/s.exec(name);
+  return found ? { collector: found[1]!, metric: found[2]!, label: found[3] ?? null, field: found[4] ?? "" } : null;
+}
+
+export function unitOf(name: string): Unit {
+  const end = name.slice(name.lastIndexOf(".") + 1);
+  if (/percent$/.test(end) || name.includes(".per_core[")) return "%";
+  if (/_speed$/.test(end)) return "B/s";
+  if (/(^|_)(bytes|used|free|available|total)$/.test(end)) return "B";
+  if (/celsius$/.test(end)) return "°C";
+  if (/_seconds$/.test(end)) return "s";
+  return "";
+}
+
+/** Lines that one chart can take before nobody can tell them apart. */
+const MOST = 16;
+const MOST_OTHERS = 32;
+const natural = new Intl.Collator(undefined, { numeric: true });
+const known = new Set(["cpu", "memory", "disk", "network", "system", "agent"]);
+
+export function charts(names: readonly string[]): ChartSpec[] {
+  const there = new Set(names);
+  const parsed = names.map((name) => ({ name, parts: parseName(name) })).filter((n): n is { name: string; parts: Name } => n.parts !== null);
+  const list: ChartSpec[] = [];
+  const add = (spec: ChartSpec) => spec.lines.length > 0 && list.push({ ...spec, lines: spec.lines.slice(0, MOST) });
+  const fixed = (...pairs: readonly (readonly [string, string])[]): ChartLine[] => pairs.filter(([name]) => there.has(name)).map(([name, label]) => ({ name, label, word: true }));
+  const rows = (collector: string, metric: string, field: string): ChartLine[] =>
+    parsed
+      .filter(({ parts: p }) => p.collector === collector && p.metric === metric && p.label !== null && p.field === field)
+      .sort((a, b) => natural.compare(a.parts.label!, b.parts.label!))
+      .map(({ name, parts }) => ({ name, label: parts.label!, word: false }));
+
+  add({ id: "cpu", title: "cpu", word: true, unit: "%", max: 100, lines: fixed(["cpu.percent", "cpu"]) });
+  add({ id: "memory", title: "memory", word: true, unit: "%", max: 100, lines: fixed(["memory.used_percent", "memory"], ["memory.swap_used_percent", "swap"]) });
+  add({ id: "network", title: "network", word: true, unit: "B/s", lines: fixed(["network.rx_speed", "received"], ["network.tx_speed", "sent"]) });
+  const read = rows("disk", "disks", "read_speed");
+  const write = rows("disk", "disks", "write_speed");
+  if (read.length <= 1 && write.length <= 1)
+    add({ id: "io", title: "io", word: true, unit: "B/s", lines: [...read.map((l) => ({ ...l, label: "read", word: true })), ...write.map((l) => ({ ...l, label: "write", word: true }))] });
+  else {
+    add({ id: "read", title: "readBy", word: true, unit: "B/s", lines: read });
+    add({ id: "write", title: "writeBy", word: true, unit: "B/s", lines: write });
+  }
+  add({ id: "load", title: "load", word: true, unit: "", lines: fixed(["cpu.load1", "load1"], ["cpu.load5", "load5"], ["cpu.load15", "load15"]) });
+  const disks = rows("disk", "disks", "used_percent");
+  add({ id: "disk", title: "diskUse", word: true, unit: "%", max: 100, lines: disks.length > 0 ? disks : fixed(["disk.used_percent", "disk"]) });
+  const rx = rows("network", "interfaces", "rx_speed");
+  const tx = rows("network", "interfaces", "tx_speed");
+  if (rx.length > 1) add({ id: "rx", title: "receivedBy", word: true, unit: "B/s", lines: rx });
+  if (tx.length > 1) add({ id: "tx", title: "sentBy", word: true, unit: "B/s", lines: tx });
+  add({ id: "temperatures", title: "temperatures", word: true, unit: "°C", lines: rows("system", "temperatures", "celsius") });
+  const cores = rows("cpu", "per_core", "");
+  if (cores.length > 1) add({ id: "cores", title: "perCore", word: true, unit: "%", max: 100, lines: cores });
+
+  // Others: single numbers and lists get a chart each, rows one for each of their fields.
+  const others = new Map<string, { of: string; title: string; lines: ChartLine[] }>();
+  for (const { name, parts: p } of parsed) {
+    if (known.has(p.collector)) continue;
+    const id = `${p.collector}.${p.metric}${p.label === null ? "" : `[].${p.field}`}`;
+    const chart = others.get(id) ?? { of: p.collector, title: p.field ? `${words(p.metric)}: ${words(p.field)}` : words(p.metric), lines: [] };
+    chart.lines.push({ name, label: p.label ?? words(p.metric), word: false });
+    others.set(id, chart);
+  }
+  [...others]
+    .sort(([a], [b]) => natural.compare(a, b))
+    .slice(0, MOST_OTHERS)
+    .forEach(([id, { of, title, lines }]) => add({ id, of, title, word: false, unit: unitOf(lines[0]!.name), lines }));
+  return list;
+}
+
+/** Marks of a scale: in sizes, steps of 1024 read better than those of 1000. */
+export const byteSteps: number[] = Array.from({ length: 6 }, (_, k) => [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map((n) => n * 1024 ** k)).flat();
+
+// ---- spans ----
+
+export const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86400;
+
+/** What can be chosen, in seconds: the ring has an hour, a store as much as it keeps. */
+export const spans = (history: "store" | "ring" | ""): readonly number[] =>
+  history === "store" ? [5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 365 * DAY] : [5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR];
+
+/** A range of time, zoomed about its middle or moved by parts of itself, never into the future and never below a second's worth. */
+export function zoomed([from, to]: readonly [number, number], by: { factor?: number; shift?: number }, now: number): [number, number] {
+  const width = Math.max(10, (to - from) * (by.factor ?? 1));
+  const middle = (from + to) / 2 + (to - from) * (by.shift ?? 0);
+  const end = Math.min(now, middle + width / 2);
+  return [end - width, end];
+}
