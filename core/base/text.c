@@ -113,6 +113,11 @@ struct mu_str mu_text_str(const mu_text *text)
   return (struct mu_str){text->data, text->len};
 }
 
+size_t mui_text_frame_len(const mu_text *text)
+{
+  return (size_t)text->len + (text->len < 126 ? 2 : text->len <= 0xffff ? 4 : 10);
+}
+
 const char *mui_text_frame(mu_text *text, bool binary, size_t *len)
 {
   unsigned char head[FRAME_ROOM];

@@ -10,4 +10,7 @@
  */
 MUI_API const char *mui_text_frame(mu_text *text, bool binary, size_t *len);
 
+/* How long that frame is, without making it. */
+MUI_API size_t mui_text_frame_len(const mu_text *text);
+
 #endif

@@ -93,14 +93,13 @@ void mui_conn_gone(struct mu_conn *conn)
   tell_closed(conn, conn->code ? conn->code : 1006);
   mui_conn_leave_all(conn);
   mui_wheel_remove(conn);
-  mui_conn_undirty(conn);
+  mui_conn_forget(conn);
   uint32_t slot = (uint32_t)(conn->id & ((1u << SLOT_BITS) - 1));
   ws->slots[slot] = (struct mui_slot){NULL, ws->free_slot};
   ws->free_slot = slot + 1;
   ws->conns--;
   conn->net->stats.open_ws -= conn->upgraded;
   conn->session->conn = NULL;
-  mui_queue_clear(&conn->queue);
   mui_assembly_reset(&conn->assembly);
   mu_principal_unref(conn->principal);
   free(conn->peer);
@@ -114,8 +113,7 @@ void mui_conn_break(struct mu_conn *conn)
     return;
   conn->state = MUI_CONN_ENDING;
   mui_conn_leave_all(conn);
-  mui_conn_undirty(conn);
-  mui_queue_clear(&conn->queue);
+  mui_conn_forget(conn);
   /* Never at once: this may run inside a fan-out or a callback of the same connection. */
   lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 }
@@ -129,10 +127,8 @@ void mu_conn_close(mu_conn *conn, unsigned code, const char *reason)
   conn->reason = reason && *reason ? strndup(reason, 123) : NULL;
   mui_conn_leave_all(conn);
   conn->message_s = 0;
-  if (!mui_queue_directed(&conn->queue)) {
-    mui_conn_undirty(conn);
-    mui_queue_clear(&conn->queue);
-  }
+  if (!conn->begun.directed && !mui_queue_directed(&conn->queue))
+    mui_conn_forget(conn);
   conn->limit_s = conn->net->ws->now_s + CLOSE_WITHIN_S;
   mui_wheel_by(conn, conn->limit_s);
   if (!conn->upgraded) /* ESTABLISHED goes on from here */
@@ -141,21 +137,25 @@ void mu_conn_close(mu_conn *conn, unsigned code, const char *reason)
   lws_callback_on_writable(conn->wsi);
 }
 
-/* Writeable while closing: the last messages, then the close frame, once. */
+/* Writeable while closing: the rest of a long message, one write of the last messages, then the close frame, once. */
 static int say_close(struct mu_conn *conn)
 {
-  if (mui_queue_directed(&conn->queue)) {
+  bool directed = mui_queue_directed(&conn->queue), begun = conn->begun.text != NULL;
+  if (directed || begun) {
     mui_conn_flush(conn);
     if (conn->state != MUI_CONN_CLOSING)
       return 0;
-    mui_conn_undirty(conn);
-    mui_queue_clear(&conn->queue);
+    if (conn->begun.text || (begun && directed)) {
+      lws_callback_on_writable(conn->wsi);
+      return 0;
+    }
+    mui_conn_forget(conn);
     if (lws_partial_buffered(conn->wsi)) {
       lws_callback_on_writable(conn->wsi);
       return 0;
     }
   }
-  mui_queue_clear(&conn->queue);
+  mui_conn_forget(conn);
   conn->state = MUI_CONN_ENDING;
   const char *reason = conn->reason ? conn->reason : "";
   lws_close_reason(conn->wsi, (enum lws_close_status)conn->code, (unsigned char *)reason, strlen(reason));
@@ -304,8 +304,7 @@ bool mui_conn_library_closes(struct mu_conn *conn)
   conn->code = (uint16_t)(said[0] << 8 | said[1]);
   conn->state = MUI_CONN_ENDING;
   mui_conn_leave_all(conn);
-  mui_conn_undirty(conn);
-  mui_queue_clear(&conn->queue);
+  mui_conn_forget(conn);
   protocol_error(conn, conn->code);
   return true;
 }
@@ -321,8 +320,7 @@ static int peer_closes(struct lws *wsi, struct mu_conn *conn, const unsigned cha
 {
   conn->state = MUI_CONN_ENDING;
   mui_conn_leave_all(conn);
-  mui_conn_undirty(conn);
-  mui_queue_clear(&conn->queue);
+  mui_conn_forget(conn);
   conn->limit_s = conn->net->ws->now_s + CLOSE_WITHIN_S;
   mui_wheel_by(conn, conn->limit_s);
   if (!conn->code)

@@ -216,6 +216,33 @@ bool mui_queue_directed(const struct mui_queue *q)
   return false;
 }
 
+/* The oldest leaves; its reference passes on. */
+static struct mui_waiting leave(struct mui_queue *q)
+{
+  struct mui_waiting m = *entry(q, q->head);
+  if (q->head == q->fence)
+    q->fenced = false;
+  q->head++;
+  q->count--;
+  if (m.text)
+    q->bytes -= cost(m.text);
+  if (q->count == 0) {
+    assert(q->bytes == 0);
+    shrink(q);
+  }
+  return m;
+}
+
+bool mui_queue_take_long(struct mui_queue *q, size_t size, struct mui_waiting *message)
+{
+  while (q->count && !entry(q, q->head)->text)
+    leave(q);
+  if (q->bytes <= size || mui_text_frame_len(entry(q, q->head)->text) <= size)
+    return false;
+  *message = leave(q);
+  return true;
+}
+
 size_t mui_queue_take(struct mui_queue *q, unsigned char *into, size_t size, unsigned char **out, mu_text **held,
                       unsigned *messages)
 {
@@ -229,13 +256,9 @@ size_t mui_queue_take(struct mui_queue *q, unsigned char *into, size_t size, uns
     const char *frame = m.text ? mui_text_frame(m.text, m.binary, &len) : NULL;
     if (frame && used + len > size && used)
       break;
-    if (q->head == q->fence)
-      q->fenced = false;
-    q->head++;
-    q->count--;
+    leave(q);
     if (!frame)
       continue;
-    q->bytes -= cost(m.text);
     ++*messages;
     if (len > size || (used == 0 && q->count == 0)) { /* alone: no copy */
       *out = (unsigned char *)frame;
@@ -247,14 +270,12 @@ size_t mui_queue_take(struct mui_queue *q, unsigned char *into, size_t size, uns
     used += len;
     mu_text_unref(m.text);
   }
-  if (q->count == 0) {
-    assert(q->bytes == 0);
-    shrink(q);
-  }
   return used;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
+
+static const unsigned char ping[] = {0x89, 2, 'm', 'u'}; /* the library does not tell of empty pongs */
 
 static void blocked(struct mu_conn *conn)
 {
@@ -279,7 +300,7 @@ static bool write_raw(struct mu_conn *conn, const unsigned char *bytes, size_t l
   return true;
 }
 
-void mui_conn_undirty(struct mu_conn *conn)
+static void undirty(struct mu_conn *conn)
 {
   if (!conn->dirty_pprev)
     return;
@@ -310,14 +331,78 @@ void mui_ws_flush_dirty(void *net_ws)
     mui_conn_flush(ws->dirty);
 }
 
+void mui_conn_forget(struct mu_conn *conn)
+{
+  undirty(conn);
+  mui_queue_clear(&conn->queue);
+  mu_text_unref(conn->begun.text);
+  conn->begun = (struct mui_waiting){0};
+}
+
+static void begin_message(struct mu_conn *conn)
+{
+  conn->begun_at = 0;
+  conn->ping_due = false;
+  conn->net->stats.deliveries++;
+}
+
+/*
+ * The next fragment of a long message. Each is copied, because the text is shared and has room for one header only; but what the
+ * kernel does not take is copied inside the library, and so it is one fragment that waits there and not the message.
+ */
+static bool write_fragment(struct mu_conn *conn)
+{
+  enum { HEAD = 4 };
+  unsigned char *to = conn->net->ws->write + LWS_PRE;
+  size_t room = lws_get_ssl(conn->wsi) ? MUI_TLS_RECORD : MUI_TX_PACKET, used = 0;
+  if (conn->ping_due) {
+    memcpy(to, ping, sizeof ping);
+    used = sizeof ping;
+    conn->ping_due = false;
+  }
+  mu_text *text = conn->begun.text;
+  size_t len = mu_text_len(text) - conn->begun_at;
+  bool last = len <= room - used - HEAD;
+  if (!last)
+    len = room - used - HEAD;
+  unsigned opcode = conn->begun_at ? 0 : conn->begun.binary ? 2 : 1;
+  to[used++] = (unsigned char)((last ? 0x80 : 0) | opcode);
+  if (len < 126) {
+    to[used++] = (unsigned char)len;
+  } else {
+    to[used++] = 126;
+    to[used++] = (unsigned char)(len >> 8);
+    to[used++] = (unsigned char)len;
+  }
+  memcpy(to + used, mu_text_data(text) + conn->begun_at, len);
+  conn->begun_at += len;
+  if (last) {
+    mu_text_unref(text);
+    conn->begun = (struct mui_waiting){0};
+  }
+  return write_raw(conn, to, used + len);
+}
+
+static bool something_waits(const struct mu_conn *conn)
+{
+  return conn->begun.text || !mui_queue_empty(&conn->queue);
+}
+
 void mui_conn_flush(struct mu_conn *conn)
 {
   struct mui_net_ws *ws = conn->net->ws;
-  mui_conn_undirty(conn);
-  if (mui_queue_empty(&conn->queue) || conn->state == MUI_CONN_ENDING || conn->state == MUI_CONN_ADMITTED)
+  undirty(conn);
+  if (!something_waits(conn) || conn->state == MUI_CONN_ENDING || conn->state == MUI_CONN_ADMITTED)
     return;
   if (lws_partial_buffered(conn->wsi)) {
     blocked(conn);
+    return;
+  }
+  if (!conn->begun.text && mui_queue_take_long(&conn->queue, MUI_TX_PACKET, &conn->begun))
+    begin_message(conn);
+  if (conn->begun.text) {
+    if (write_fragment(conn) && (something_waits(conn) || lws_partial_buffered(conn->wsi)))
+      blocked(conn);
     return;
   }
   unsigned char *out;
@@ -338,7 +423,14 @@ int mui_conn_put(struct mu_conn *conn, const struct mui_waiting *message, bool c
   if (conn->pending)
     return MU_EBUSY;
   size_t len;
-  if (now && conn->state != MUI_CONN_ADMITTED && mui_queue_empty(&conn->queue) && !conn->blocked_s) {
+  if (now && conn->state != MUI_CONN_ADMITTED && !something_waits(conn) && !conn->blocked_s) {
+    if (mui_text_frame_len(message->text) > MUI_TX_PACKET) {
+      conn->begun = *message;
+      mu_text_ref(message->text);
+      begin_message(conn);
+      mui_conn_flush(conn);
+      return conn->state == MUI_CONN_ENDING ? MU_ECLOSED : 0;
+    }
     const unsigned char *frame = (const unsigned char *)mui_text_frame(message->text, message->binary, &len);
     conn->net->stats.deliveries++;
     if (!write_raw(conn, frame, len))
@@ -351,6 +443,8 @@ int mui_conn_put(struct mu_conn *conn, const struct mui_waiting *message, bool c
   int error = mui_queue_put(&conn->queue, message, conflate, max);
   if (error == MU_ELIMIT) {
     mui_net_count(conn->net, "readers_too_slow");
+    if (conn->begun.text) /* or the close would wait for the rest of it */
+      mui_conn_forget(conn);
     mu_conn_close(conn, MU_CLOSE_TRY_LATER, "too slow");
   } else if (!error && !conn->blocked_s) {
     make_dirty(conn);
@@ -358,9 +452,10 @@ int mui_conn_put(struct mu_conn *conn, const struct mui_waiting *message, bool c
   return error;
 }
 
-bool mui_conn_control(struct mu_conn *conn, const unsigned char *frame, size_t len)
+bool mui_conn_ping(struct mu_conn *conn)
 {
-  if (!mui_queue_empty(&conn->queue) || conn->blocked_s || lws_partial_buffered(conn->wsi))
+  conn->ping_due = conn->begun.text != NULL;
+  if (something_waits(conn) || conn->blocked_s || lws_partial_buffered(conn->wsi))
     return false;
-  return write_raw(conn, frame, len);
+  return write_raw(conn, ping, sizeof ping);
 }

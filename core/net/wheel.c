@@ -124,13 +124,12 @@ static uint32_t look(struct mu_conn *conn, uint32_t now)
       next = heard_s + route->silent_after_s + 1;
   }
   if (now >= conn->ping_s) {
-    static const unsigned char ping[] = {0x89, 2, 'm', 'u'}; /* the library does not tell of empty pongs */
     if (conn->pings >= 2) {
       cut(conn, "pings_unanswered", "two pings without an answer");
       return 0;
     }
-    /* With a backlog the send time-out judges the link: the ping would only wait. */
-    if (mui_conn_control(conn, ping, sizeof ping))
+    /* With a backlog the send time-out judges the link: a ping goes along for its pong, which counts against silence, no more. */
+    if (mui_conn_ping(conn))
       conn->pings++;
     if (conn->state == MUI_CONN_ENDING)
       return 0;

@@ -8,7 +8,8 @@
 
 enum {
   MUI_RX_BUFFER = 2048,   /* bytes of a message that the library hands over at once */
-  MUI_TX_PACKET = 65536,  /* bytes of a write */
+  MUI_TX_PACKET = 65536,  /* bytes of a write; a frame that is longer goes out in fragments */
+  MUI_TLS_RECORD = 16384, /* bytes of a fragment within TLS, which takes one record at a time */
   MUI_UNSENT_MAX = 32768, /* bytes in the kernel that the network has not taken, beyond which nothing more is written */
   MUI_WHEEL_SLOTS = 64,   /* seconds */
 };
@@ -56,6 +57,8 @@ struct mu_conn {
   char *peer; /* NULL: session->address */
   struct mui_member *members;
   struct mui_queue queue;
+  struct mui_waiting begun; /* the message that goes out in fragments; text NULL: none. No longer in the queue */
+  size_t begun_at;          /* how much of it has been written */
   struct mui_assembly assembly;
   struct mu_conn *wheel_next, **wheel_pprev;
   struct mu_conn *dirty_next, **dirty_pprev;
@@ -71,6 +74,7 @@ struct mu_conn {
   uint8_t state;
   uint8_t pings; /* unanswered */
   bool pending;  /* not admitted (yet): nothing is sent or read, and it is in no group */
+  bool ping_due; /* goes out before the next fragment */
   bool upgraded;
   bool opened; /* open() was called, or data wait to be freed: closed() is owed */
 };
@@ -128,6 +132,8 @@ static inline bool mui_queue_empty(const struct mui_queue *queue)
 MUI_API bool mui_queue_has(struct mui_queue *queue, uint64_t key);
 /* Whether messages wait that were sent to this connection alone. */
 MUI_API bool mui_queue_directed(const struct mui_queue *queue);
+/* Takes out the oldest message if its frame is longer than `size`; its reference passes to the caller. */
+MUI_API bool mui_queue_take_long(struct mui_queue *queue, size_t size, struct mui_waiting *message);
 /*
  * Gathers whole frames, at most `size` bytes, into `into`; one larger frame comes alone, *out then points into *held, whose
  * reference passes to the caller. Returns the bytes; 0: nothing waits.
@@ -139,9 +145,10 @@ MUI_API size_t mui_queue_take(struct mui_queue *queue, unsigned char *into, size
 int mui_conn_put(struct mu_conn *conn, const struct mui_waiting *message, bool conflate, bool now);
 /* Writes what waits, as far as one write goes. */
 void mui_conn_flush(struct mu_conn *conn);
-/* A frame of our own between messages; false: something waits, or it could not be written. */
-bool mui_conn_control(struct mu_conn *conn, const unsigned char *frame, size_t len);
-void mui_conn_undirty(struct mu_conn *conn);
+/* A ping of our own, now, if nothing waits (true: it was sent), or before the next fragment of a long message. */
+bool mui_conn_ping(struct mu_conn *conn);
+/* Forgets what waits, and the rest of a message that goes out. */
+void mui_conn_forget(struct mu_conn *conn);
 void mui_ws_flush_dirty(void *net_ws);
 
 /* ---- group.c --------------------------------------------------------------------------------- */

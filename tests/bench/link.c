@@ -194,7 +194,11 @@ static void read_frames(struct links *links, struct link *link, const uint8_t *a
       for (unsigned i = 2; i < need; i++)
         payload = payload << 8 | link->head[i];
     }
-    link->opcode = link->head[0] & 15;
+    /* Of a message in fragments the last counts, as what the first said. */
+    unsigned opcode = link->head[0] & 15;
+    if (opcode == 1 || opcode == 2)
+      link->message = (uint8_t)opcode;
+    link->opcode = opcode > 2 ? (uint8_t)opcode : link->head[0] & 0x80 ? link->message : 0;
     link->ping_len = 0;
     link->payload_left = payload;
     if (payload == 0)

@@ -13,7 +13,8 @@ struct link {
   uint8_t head[14]; /* of the frame that is being read, or the answer's last bytes before the upgrade is done */
   unsigned head_len;
   uint64_t payload_left;
-  uint8_t opcode;
+  uint8_t opcode;    /* 0: a fragment with which no message ends */
+  uint8_t message;   /* what the first fragment said */
   uint8_t ping[125]; /* payload of a ping that is being read */
   unsigned ping_len;
   int64_t sent_ns; /* of the message that waits for its answer */

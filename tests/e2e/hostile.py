@@ -75,6 +75,7 @@ class Raw:
         self.s.connect(("127.0.0.1", port))
         self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data = b""
+        self.begun, self.parts = None, []
         self.ended = False
 
     def __enter__(self):
@@ -137,6 +138,22 @@ class Raw:
         return self
 
     def read(self, timeout=5):
+        """As piece(), but the fragments of a message come as one, with the control frames between them before it."""
+        end = time.monotonic() + timeout
+        while (got := self.piece(end - time.monotonic())):
+            fin, rsv, opcode, payload = got
+            if opcode > BINARY or (fin and not self.begun and opcode != CONT):
+                return got
+            assert (opcode == CONT) == bool(self.begun) and rsv == 0, f"frame {got[:3]} in the midst of {self.begun}"
+            self.begun = self.begun or opcode
+            self.parts.append(payload)
+            if fin:
+                opcode, payload = self.begun, b"".join(self.parts)
+                self.begun, self.parts = None, []
+                return True, 0, opcode, payload
+        return None
+
+    def piece(self, timeout=5):
         """The next frame as (fin, rsv, opcode, payload); None at the end of the connection or of the time."""
         end = time.monotonic() + timeout
         if not self.need(2, end):
@@ -251,15 +268,20 @@ HARMLESS = ("net.open_ws", "net.messages_in", "server_status.agents_replaced", "
 
 
 class Target:
-    """A server with the status page's plugins, an echo at /ws-parrot and its counters shown, and the bystander on it."""
+    """
+    A server with the status page's plugins, an echo at /ws-parrot and its counters shown, and the bystander on it. `also`: one more
+    listener.
+    """
 
-    def __init__(self, folder, *entries, status="", more="", limits="", plugins=()):
-        from conftest import BUILD, SECRET, Server, entry, static_plugins
+    def __init__(self, folder, *entries, status="", more="", limits="", plugins=(), also=""):
+        from conftest import BUILD, SECRET, Server, entry, free_port, static_plugins
+        port = free_port()
         self.secret = SECRET
         folder.mkdir(exist_ok=True)
         dirs = f'plugin_dirs = [ "{BUILD}/lib/muster/plugins", "{BUILD}/tests/plugins" ];'
         listed = static_plugins(entry(WATCHED), *(entries or [entry("demo")]), status=status)
         self.server = Server(folder, [*listed, '{ name = "parrot"; }', '{ name = "counters"; }', *plugins],
+                             listen=f'{{ address = "127.0.0.1"; port = {port}; }}' + (also and ", " + also), port=port,
                              more=f"{dirs}\nlimits = {{ {limits} }};\n{more}",
                              env={"ASAN_OPTIONS": "quarantine_size_mb=1:" + os.environ.get("ASAN_OPTIONS", "")})
         self.port, self.pid = self.server.port, self.server.pid

@@ -42,6 +42,7 @@ class SlowPage:
 
     def next(self):
         """The next message; a close as {"closed": code}."""
+        message = b""
         while True:
             head = self.file.read(2)
             length = head[1] & 127
@@ -52,8 +53,10 @@ class SlowPage:
             data = self.file.read(length)
             if head[0] & 15 == 8:
                 return {"closed": struct.unpack(">H", data[:2])[0]}
-            if head[0] & 15 == 1:
-                return json.loads(data)
+            if head[0] & 15 in (0, 1):
+                message += data
+                if head[0] & 0x80:
+                    return json.loads(message)
 
     def close(self):
         self.file.close()

@@ -116,7 +116,8 @@ void wire_free(struct wire *wire)
 {
   wire_close(wire, true);
   free(wire->at);
-  wire->at = NULL;
+  free(wire->begun);
+  wire->at = wire->begun = NULL;
 }
 
 static void listen_for(struct wires *wires, struct wire *wire, int how, uint32_t what)
@@ -135,9 +136,8 @@ void wire_pause(struct wires *wires, struct wire *wire, bool pause)
 
 void wire_open(struct wires *wires, struct wire *wire, const char *path, void *owner)
 {
-  char *kept = wire->at;
-  size_t room = wire->room;
-  *wire = (struct wire){.at = kept, .room = room, .owner = owner};
+  *wire = (struct wire){
+      .at = wire->at, .room = wire->room, .begun = wire->begun, .begun_room = wire->begun_room, .owner = owner};
   const struct sockaddr_in to = {
       .sin_family = AF_INET, .sin_port = htons(wires->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
   wire->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -172,6 +172,25 @@ static void lost(struct wires *wires, struct wire *wire)
   wires->closed(wire, wire->code);
 }
 
+/* One more fragment; with the last, the message is told. */
+static void take_fragment(struct wires *wires, struct wire *wire, const char *payload, size_t size, bool last)
+{
+  if (wire->begun_room - wire->begun_len < size + 1) {
+    wire->begun_room = 2 * (wire->begun_len + size + 1);
+    wire->begun = realloc(wire->begun, wire->begun_room);
+    if (!wire->begun)
+      fail("memory");
+  }
+  memcpy(wire->begun + wire->begun_len, payload, size);
+  wire->begun_len += size;
+  if (!last)
+    return;
+  wire->begun[wire->begun_len] = '\0';
+  size = wire->begun_len;
+  wire->begun_len = 0;
+  wires->text(wire, wire->begun, size);
+}
+
 /* One frame from the front. 0: it is not whole. */
 static size_t take_frame(struct wires *wires, struct wire *wire, char *at, size_t len)
 {
@@ -191,7 +210,14 @@ static size_t take_frame(struct wires *wires, struct wire *wire, char *at, size_
     return 0;
   char *payload = at + skip;
   unsigned opcode = head[0] & 15;
-  if (opcode == 1) {
+  bool last = head[0] & 0x80;
+  if (opcode == 0 || (opcode == 1 && !last)) {
+    if ((opcode == 0) != (wire->begun_len > 0))
+      fail("a fragment out of its order");
+    take_fragment(wires, wire, payload, size, last);
+  } else if (opcode == 1) {
+    if (wire->begun_len > 0)
+      fail("a message within another");
     char next = payload[size]; /* there is room for one more */
     payload[size] = '\0';
     wires->text(wire, payload, size);

@@ -13,6 +13,8 @@ struct wire {
   unsigned code; /* of the close frame that came; 0: none */
   char *at;      /* what came and is no whole frame yet */
   size_t len, room;
+  char *begun; /* the fragments of a message that came */
+  size_t begun_len, begun_room;
   void *owner;
 };
 
