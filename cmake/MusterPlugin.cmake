@@ -35,9 +35,9 @@ function(muster_add_plugin name)
   set_target_properties(${target} PROPERTIES
     OUTPUT_NAME ${name} PREFIX "" SUFFIX ".so" C_VISIBILITY_PRESET hidden C_EXTENSIONS OFF
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/muster/plugins)
-  if(MUSTER_PLUGIN_RPATH) # in tree: the library is installed beside; a stranger's plugin finds it in the program
-    set_target_properties(${target} PROPERTIES INSTALL_RPATH ${MUSTER_PLUGIN_RPATH})
-  else() # libmuster-http is in no program
+  if(MUSTER_IN_TREE) # none: a plugin that has one is not looked up by the program's
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "")
+  else() # the libraries may be elsewhere than where the program looks
     set_target_properties(${target} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   endif()
   if(NOT DEFINED MUSTER_PLUGIN_INSTALL_DIR)
