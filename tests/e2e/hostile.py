@@ -65,14 +65,14 @@ def status_of(answer):
 class Raw:
     """A connection that says exactly what it is told to, and reads what comes. Closing it is the caller's, or `with`'s."""
 
-    def __init__(self, port, source=None, timeout=10, rcvbuf=None):
+    def __init__(self, port, source=None, timeout=10, rcvbuf=None, host="127.0.0.1"):
         self.s = socket.socket()
         self.s.settimeout(timeout)
         if rcvbuf:
             self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         if source:
             self.s.bind((source, 0))
-        self.s.connect(("127.0.0.1", port))
+        self.s.connect((host, port))
         self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data = b""
         self.begun, self.parts = None, []
