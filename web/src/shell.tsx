@@ -58,7 +58,9 @@ function Settings() {
       </button>
       {user.value ? (
         <span class="who">
-          <Name text={user.value.name} />
+          <a class="button quiet" id="account-link" href={href("/account")} title={t("account")}>
+            <Name text={user.value.name} />
+          </a>
           <button type="button" class="quiet" id="sign-out" onClick={() => signedOut("left")}>
             {t("signOut")}
           </button>

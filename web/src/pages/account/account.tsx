@@ -3,7 +3,8 @@
 import "./account.css";
 import { useRef, useState } from "preact/hooks";
 import { call, get, put } from "../../api";
-import { href } from "../../router";
+import { go, href } from "../../router";
+import type { PageProps } from "../../routes";
 import { signedIn } from "../../session";
 import { remembered } from "../../stored";
 import { ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
@@ -67,6 +68,7 @@ function Password() {
     setAgain("");
     setTried(false);
     notify(t("changed"));
+    go("/account", { replace: true });
   };
   return (
     <section class="panel" id="password" aria-label={t("password")}>
@@ -87,7 +89,7 @@ function Password() {
   );
 }
 
-export default function AccountPage() {
+export default function AccountPage({ query }: PageProps) {
   const { data, error, reload } = useAsked(async () => {
     const user = member(await get("/api/auth/me"), "data", "user");
     const text = (name: string): string => String(member(user, name) ?? "");
@@ -101,6 +103,11 @@ export default function AccountPage() {
           {t("keys")}
         </a>
       </PageHead>
+      {query.has("first") && (
+        <p class="once" role="status">
+          {t("oneTime")}
+        </p>
+      )}
       <section class="panel" aria-label={t("signedInAs")}>
         <dl class="who-am-i">
           <div>

@@ -13,3 +13,6 @@ export function readLogin(answer: unknown): Session | null {
 export function returnPath(to: string | null): string {
   return to && /^\/(?!\/)/.test(to) && !to.startsWith("/login") ? to : "/";
 }
+
+/** The password was one for a single use: its user is to choose one of their own. */
+export const isOneTime = (answer: unknown): boolean => (answer as { data?: { password_change_required?: unknown } } | undefined)?.data?.password_change_required === true;

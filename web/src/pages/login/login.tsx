@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: ISC
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, call } from "../../api";
-import { go } from "../../router";
+import { go, href } from "../../router";
 import type { PageProps } from "../../routes";
 import { farewell, session, signedIn, type Session } from "../../session";
 import { site, siteKnown } from "../../site";
 import { Empty, errorText, Field } from "../../ui";
 import { t as frame } from "../../words";
-import { readLogin, returnPath } from "./logic";
+import { isOneTime, readLogin, returnPath } from "./logic";
 import { t } from "./words";
 
 export default function LoginPage({ query }: PageProps) {
@@ -39,10 +39,12 @@ export default function LoginPage({ query }: PageProps) {
     setBusy(true);
     setWrong("");
     try {
-      const made: Session | null = readLogin(await call("/api/auth/login", { method: "POST", body: { username: name.trim(), password }, quiet401: true }));
+      const answer = await call("/api/auth/login", { method: "POST", body: { username: name.trim(), password }, quiet401: true });
+      const made: Session | null = readLogin(answer);
       if (!made) throw new Error(t("odd"));
       signedIn(made, stay);
-      go(to, { replace: true });
+      if (isOneTime(answer)) go("/account", { query: { first: "1" }, replace: true });
+      else go(to, { replace: true });
     } catch (error) {
       setWrong(error instanceof ApiError && error.status === 401 ? t("wrong") : errorText(error));
       setPassword("");
@@ -70,6 +72,11 @@ export default function LoginPage({ query }: PageProps) {
       <button type="submit" class="main" disabled={busy} aria-busy={busy}>
         {t("submit")}
       </button>
+      {site.value.pages.accounts && (
+        <p class="small register">
+          <a href={href("/register")}>{frame("register")}</a>
+        </p>
+      )}
     </form>
   );
 }
