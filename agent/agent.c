@@ -244,6 +244,12 @@ static const struct mui_flag flags[] = {
      .help = "List the plugins found and the collectors and uplinks configured",
      .kinds = 1u << MU_COLLECTOR,
      .run = list},
+    {.name = "join",
+     .argument = "URL",
+     .help = "report to this server: asks for the API key (or reads it from\n                        standard input), "
+             "tries it "
+             "once, saves it, writes conf.d/uplink.conf",
+     .run = join_run},
 };
 
 static const struct mui_program program = {

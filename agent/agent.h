@@ -52,6 +52,7 @@ struct agent {
   char machine_id[40]; /* empty: not asked for yet */
   bool ending;
   int end_status;
+  struct join *join; /* NULL: the agent itself */
 };
 
 /* ---- service.c: agent/1 ---- */
@@ -60,6 +61,13 @@ int service_init(struct agent *agent, const char *key_dir, bool service);
 /* The end has begun: nobody is asked any more. */
 void service_stop(struct agent *agent);
 void service_free(struct agent *agent);
+
+/* ---- join.c: --join ---- */
+void join_run(struct mui_app *app);
+/* What uplinks ask of agent/1, while one of them tries the key. */
+struct mu_str join_key(struct agent *agent, const char *server);
+void join_attempted(struct agent *agent, int error, const char *why);
+void join_free(struct agent *agent);
 
 /* ---- rounds.c: when ---- */
 int rounds_init(struct agent *agent);

@@ -11,7 +11,7 @@
 
 static bool interactive(void *self)
 {
-  return terminal_interactive(((struct agent *)self)->terminal);
+  return !((struct agent *)self)->join && terminal_interactive(((struct agent *)self)->terminal);
 }
 
 static void say(void *self, const char *text)
@@ -26,8 +26,13 @@ static int ask(void *self, mu_instance *in, const char *prompt, mu_agent_answer 
 
 static int key_load(void *self, const char *server, struct mu_buf *key)
 {
-  const struct agent *agent = self;
+  struct agent *agent = self;
   char name[256];
+  if (agent->join) {
+    struct mu_str typed = join_key(agent, server);
+    mu_buf_add(key, typed.at, typed.len);
+    return key->failed ? MU_ENOMEM : 0;
+  }
   keys_name(server, name);
   return keys_read(agent->app->runtime.core, agent->key_folder, name, key);
 }
@@ -44,6 +49,8 @@ static int key_forget(void *self, const char *server)
 {
   const struct agent *agent = self;
   char name[256];
+  if (agent->join)
+    return MU_ENOENT; /* it was never saved */
   keys_name(server, name);
   return keys_remove(agent->app->runtime.core, agent->key_folder, name);
 }
@@ -90,6 +97,13 @@ static void end(void *self, int status)
     on_end(agent);
 }
 
+static void attempted(void *self, int error, const char *why)
+{
+  struct agent *agent = self;
+  if (agent->join && !agent->ending)
+    join_attempted(agent, error, why);
+}
+
 static const struct mu_agent api = {
     .size = sizeof(api),
     .interactive = interactive,
@@ -102,6 +116,7 @@ static const struct mu_agent api = {
     .version = version,
     .collector = collector,
     .end = end,
+    .attempted = attempted,
 };
 
 int service_init(struct agent *agent, const char *key_dir, bool service)
@@ -122,6 +137,7 @@ void service_stop(struct agent *agent)
 
 void service_free(struct agent *agent)
 {
+  join_free(agent);
   terminal_free(agent->terminal);
   free(agent->key_folder);
 }

@@ -95,6 +95,7 @@ struct mui_app {
   struct mui_runtime runtime;
   const void *config;          /* the program's struct as it is in force; replaced by a reload */
   const struct mui_plan *plan; /* likewise: its folders and entries */
+  const char *path;            /* of the configuration file */
   const char *argument;        /* of the flag that runs; NULL: it has none */
   unsigned switches;           /* bit n: the program's n-th flag was given, and has no run() */
   void *state;                 /* the program's own */

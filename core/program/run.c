@@ -267,6 +267,7 @@ int mui_run(const struct mui_program *program, const char *path, const struct mu
   if (!run)
     return MUI_STATUS_RUNTIME;
   *run = (struct mui_run){.app.program = program,
+                          .app.path = path,
                           .app.argument = argument,
                           .app.switches = switches,
                           .path = path,

@@ -49,6 +49,19 @@ void uplink_end(struct uplink *uplink, int status)
     uplink->agent->end(uplink->agent_self, status);
 }
 
+void uplink_attempted(struct uplink *uplink, int error, const char *format, ...)
+{
+  const struct mu_agent *agent = uplink->agent;
+  char why[512];
+  va_list args;
+  if (!agent || agent->size < offsetof(struct mu_agent, attempted) + sizeof agent->attempted || !agent->attempted)
+    return;
+  va_start(args, format);
+  vsnprintf(why, sizeof why, format, args);
+  va_end(args);
+  agent->attempted(uplink->agent_self, error, why);
+}
+
 uint64_t uplink_spread_ms(double seconds)
 {
   uint32_t random = 0;
@@ -199,6 +212,12 @@ static void on_closed(void *self, int status, unsigned code, const char *reason,
   }
   if (uplink->state == STATE_OVER || uplink->state == STATE_ASKING)
     return;
+  if (status)
+    uplink_attempted(uplink, MU_EUNAVAILABLE, "%s answered with HTTP %d: is that the address of a Muster server?",
+                     uplink->server.text, status);
+  else
+    uplink_attempted(uplink, MU_EUNAVAILABLE, "there is no link to %s: %s", uplink->server.text,
+                     reason && reason[0] ? reason : "it was closed");
   uplink->state = STATE_DOWN;
   uint64_t wait_ms = uplink->again_ms ? uplink->again_ms : retry_ms;
   if (code == MU_CLOSE_REPLACED) {

@@ -93,6 +93,7 @@ static void on_success(struct uplink *uplink, const struct fields *got)
          by_key ? "with the API key" : "by its session", user, machine);
   if (by_key)
     uplink_save_key(uplink);
+  uplink_attempted(uplink, 0, "%s knows the API key: user %s, machine %s", uplink->server.text, user, machine);
   uplink->durable = got->durable.kind == MU_JSON_BOOL && got->durable.boolean;
   uplink->known = true;
   mu_text_unref(uplink->info);
@@ -145,6 +146,8 @@ static void on_failed(struct uplink *uplink, const struct fields *got)
            message);
     uplink_say(uplink, "The server cannot check the API key now: %s. The next try is in %.0f s.\n",
                message[0] ? message : code, wait);
+    uplink_attempted(uplink, MU_EUNAVAILABLE, "%s cannot check the API key now (%s: %s)", uplink->server.text, code,
+                     message);
     uplink_again(uplink, wait, "waits");
   } else if (token) {
     mu_log(uplink->in, MU_LOG_INFO, "the session is over (%s): authenticating with the API key", code);
@@ -156,6 +159,8 @@ static void on_failed(struct uplink *uplink, const struct fields *got)
   } else {
     mu_log(uplink->in, MU_LOG_ERROR, "%s does not authenticate this machine (%s: %s)", uplink->server.text, code,
            message);
+    uplink_attempted(uplink, MU_EREFUSED, "%s does not authenticate this machine (%s: %s)", uplink->server.text, code,
+                     message);
     uplink_again(uplink, UPLINK_RETRY_S, "not authenticated");
   }
 }

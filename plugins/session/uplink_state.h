@@ -62,6 +62,8 @@ bool uplink_interactive(const struct uplink *uplink);
 void uplink_say(struct uplink *uplink, const char *format, ...) MU_PRINTF(2, 3);
 /* Ends the program. */
 void uplink_end(struct uplink *uplink, int status);
+/* Tells the program how an attempt to get in went. */
+void uplink_attempted(struct uplink *uplink, int error, const char *format, ...) MU_PRINTF(3, 4);
 /* Milliseconds, a little more than asked for, so that a crowd does not come back in one step. */
 uint64_t uplink_spread_ms(double seconds);
 /* Ends the link; a new one comes after `seconds`. */

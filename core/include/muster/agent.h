@@ -46,6 +46,11 @@ struct mu_agent {
   const char *(*collector)(void *self, size_t n);
   /** Ends the program in order, with this exit status. */
   void (*end)(void *self, int status);
+  /**
+   * An attempt to get in at a server is over. `error` 0: it is in; otherwise `why` is a line for people. An uplink goes on as always; a program that
+   * tries only once (`--join`) ends. Members of services grow at the end: absent where `size` does not reach.
+   */
+  void (*attempted)(void *self, int error, const char *why);
 };
 #define MU_SERVICE_AGENT "agent/1"
 
