@@ -314,7 +314,7 @@ static int update_rule(struct relay *relay, mu_http *request, const struct mu_re
   change->endpoint = rest_text(mu_result_at(result, 0, C_ENDPOINT));
   if (!id || strlen(id) >= sizeof change->id || !old_operator || !old_threshold || !change->endpoint)
     return MU_ENOMEM;
-  strcpy(change->id, id);
+  memcpy(change->id, id, strlen(id) + 1);
   const char *operator_ = mu_rest_text(request, "operator");
   struct mu_words words;
   if ((operator_ || change->threshold) &&

@@ -139,9 +139,9 @@ static void on_offline_stored(void *context, const struct mu_result *result)
 static bool store_offline(struct batch *batch)
 {
   struct relay *relay = batch->task.relay;
-  struct mu_statement *statements = calloc(batch->count, sizeof *statements);
-  struct mu_value *values = calloc(batch->count, OFFLINE_VALUES * sizeof *values);
-  char(*ids)[RELAY_UUID_SIZE] = calloc(batch->count, sizeof *ids);
+  struct mu_statement *statements = calloc(batch->count + 1, sizeof *statements);
+  struct mu_value *values = calloc(batch->count + 1, OFFLINE_VALUES * sizeof *values);
+  char(*ids)[RELAY_UUID_SIZE] = calloc(batch->count + 1, sizeof *ids);
   struct mu_value now = mu_value_time(mu_now_ms());
   size_t count = 0;
   bool good = statements && values && ids && relay_uuids(ids, batch->count) == 0;

@@ -354,7 +354,7 @@ static int add_members(struct relay *relay, mu_http *request, const struct mu_re
   if (result->rows == 0)
     return group_none(request);
   struct mu_str id = mu_result_at(result, 0, 0)->text;
-  if (id.len >= sizeof change->id)
+  if (!id.at || id.len >= sizeof change->id)
     return group_none(request);
   memcpy(change->id, id.at, id.len);
   size_t found = 0;
