@@ -46,6 +46,9 @@ export default defineConfig({
         hashCharacters: "hex",
         entryFileNames: "[name]-[hash:16].js",
         chunkFileNames: "[name]-[hash:16].js",
+        // Pages for people who are signed in come in one piece: few files, and all of them there after the first.
+        manualChunks: (id) => (/\/src\/pages\/(?!status\/|machine\/|login\/)/.test(id) ? "console" : undefined),
+        onlyExplicitManualChunks: true,
         assetFileNames: "[name]-[hash:16][extname]",
       },
     },

@@ -72,6 +72,11 @@ def fact(driver, id, name):
            return [...card?.querySelectorAll('.facts dt') ?? []].find((dt) => dt.textContent === arguments[1])?.nextElementSibling.textContent ?? null;""", id, name)
 
 
+def page(driver):
+    """All the text of the page."""
+    return driver.find_element(By.TAG_NAME, "main").text
+
+
 def online(driver, id):
     return driver.execute_script("return [...document.querySelectorAll('.card')].find((c) => c.dataset.id === arguments[0])?.dataset.online;", id)
 
@@ -145,8 +150,6 @@ def test_a_real_machine_is_shown_live(server, agent, browser):
     eventually(lambda: {"CPU", "Memory", "Disk"} <= set(bars(driver, "demo")))
     text = card(driver, "demo").text
     assert "Demo" in text and "%" in bars(driver, "demo")["Memory"]
-    # A drop-in collector shows up without anybody's doing.
-    eventually(lambda: "Example" in card(driver, "demo").text and "Open files" in card(driver, "demo").text)
 
     # Values change in place: the same elements, other texts.
     driver.execute_script("window.before = [...document.querySelectorAll('.card, .card *')];")
@@ -154,6 +157,13 @@ def test_a_real_machine_is_shown_live(server, agent, browser):
     eventually(lambda: card(driver, "demo").text != first, 20)
     assert driver.execute_script("return window.before.filter((e) => !e.isConnected).length;") == 0
     assert driver.execute_script("return document.querySelectorAll('.card').length;") == 1
+
+    # A drop-in collector shows up on the machine's own page without anybody's doing, with a chart of what it counts.
+    card(driver, "demo").find_element(By.TAG_NAME, "a").click()
+    eventually(lambda: "Example" in page(driver) and "Open files" in page(driver))
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, '.chart[data-chart^="example."] canvas'))
+    driver.back()
+    eventually(lambda: card(driver, "demo"))
 
     # Offline when reports stay away, online when they are back.
     made.stop()
@@ -197,6 +207,18 @@ NAMES = {
 }
 
 
+def fits(driver):
+    assert driver.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth;")
+
+
+def reach_out(driver, boxes, but):
+    """What reaches out of its box to the left or right; names (`but`) are cut by what they stand in."""
+    return driver.execute_script(
+        """return [...document.querySelectorAll(arguments[0])].flatMap((card) => { const box = card.getBoundingClientRect();
+             return [...card.querySelectorAll(`:not(:is(${arguments[1]}, .hidden, .fill))`)].filter((e) => e.getClientRects().length && (e.getBoundingClientRect().right > box.right + 1
+               || e.getBoundingClientRect().left < box.left - 1)).map((e) => (card.dataset.id ?? card.className) + ' ' + e.className + ' ' + e.tagName); });""", boxes, but)
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_names_are_texts_and_the_layout_holds(server, browser, width):
     s = server(*(entry(id, name=name.strip()[:120 if id != "wide" else 40], group=("g-" + name)[:60 if id != "wide" else 30].strip(), owner=name.strip()[:120 if id != "wide" else 40])
@@ -217,20 +239,25 @@ def test_names_are_texts_and_the_layout_holds(server, browser, width):
     with Feeder(s, {"own": own, "html": moving("html"), "rtl": moving("rtl")}):
         eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".card")) == len(NAMES) + 1)
         eventually(lambda: online(driver, "own") == "true" and online(driver, "rtl") == "true")
-        for details in driver.find_elements(By.CSS_SELECTOR, "details"):
-            driver.execute_script("arguments[0].open = true;", details)
-        assert driver.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth;")
-        # Nothing of a card reaches out of it.
-        outside = driver.execute_script(
-            """return [...document.querySelectorAll('.card')].flatMap((card) => { const box = card.getBoundingClientRect();
-                 return [...card.querySelectorAll('*')].filter((e) => e.getClientRects().length && (e.getBoundingClientRect().right > box.right + 1
-                   || e.getBoundingClientRect().left < box.left - 1)).map((e) => card.dataset.id + ' ' + e.className + ' ' + e.tagName); });""")
-        assert outside == []
+        for view in ("cards", "list"):
+            driver.find_element(By.CSS_SELECTOR, f'[data-view="{view}"]').click()
+            eventually(lambda: driver.find_elements(By.CSS_SELECTOR, "article.card" if view == "cards" else "tr.card"))
+            fits(driver)
+            # Nothing of a card reaches out of it; in the list, what is cut is cut by its cell.
+            if view == "cards":
+                assert reach_out(driver, ".card", "bdi, bdi *") == []
+            assert driver.execute_script("return document.querySelectorAll('.card img, .card script, .card b, .card i').length;") == 0
+            assert card(driver, "html").find_element(By.CSS_SELECTOR, ".name").get_attribute("textContent") == NAMES["html"][:120]
+            if view == "cards":
+                assert fact(driver, "html", "Owner") == NAMES["html"][:120] and fact(driver, "own", "Owner") is None
+
+        # The machine's own page, with all that it says of itself.
+        driver.execute_script("location.hash = '#/machine/own';")
+        eventually(lambda: "Zoo" in page(driver) and "<b onmouseover=" in page(driver))
+        fits(driver)
+        assert reach_out(driver, ".panel, .tile", "bdi, bdi *, .table-wrap *, canvas") == []
+        assert driver.execute_script("return document.querySelectorAll('main :is(img, script, b, i)').length;") == 0
         assert driver.execute_script("return window.hacked;") is None
-        assert driver.execute_script("return document.querySelectorAll('.card img, .card script, .card b, .card i').length;") == 0
-        assert card(driver, "html").find_element(By.CSS_SELECTOR, ".name").text == NAMES["html"][:120]
-        assert fact(driver, "html", "Owner") == NAMES["html"][:120] and fact(driver, "own", "Owner") is None
-        assert '<b onmouseover=' in card(driver, "own").text
     assert errors(driver) == []
 
 
@@ -272,9 +299,16 @@ def test_machines_of_users_whatever_they_send(server, browser):
     try:
         assert ready.wait(10)
         eventually(lambda: bars(driver, "fine") == {"CPU": "12 %", "Memory": "34 %", "Disk": "56 %"})
-        eventually(lambda: online(driver, "evil") == "true" and "Zoo" in card(driver, "evil").text)
+        eventually(lambda: online(driver, "evil") == "true")
         assert fact(driver, "fine", "Owner") == "<i>Ann</i>" == fact(driver, "evil", "Owner")
-        assert "Lions" in card(driver, "fine").text and "CPU" not in bars(driver, "evil")
+        assert "CPU" not in bars(driver, "evil")
+        for id, word in (("evil", "Zoo"), ("fine", "Lions")):
+            driver.execute_script("location.hash = '#/machine/' + arguments[0];", id)
+            eventually(lambda: word in page(driver))
+            fits(driver)
+            assert driver.execute_script("return document.querySelectorAll('main :is(img, script, b, i)').length;") == 0
+        driver.execute_script("location.hash = '#/';")
+        eventually(lambda: card(driver, "fine"))
         assert driver.execute_script("return window.hacked ?? ({}).polluted;") is None
         assert driver.execute_script("return document.querySelectorAll('.card img, .card script, .card b, .card i').length;") == 0
         assert driver.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth;")

@@ -11,7 +11,7 @@ import { user as me } from "../../session";
 import { site } from "../../site";
 import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
 import { t as frame } from "../../words";
-import { finds, lengthOf } from "../parts/logic";
+import { finds, lengthOf, visible } from "../parts/logic";
 import { Act, Badge, NothingFound, PageHead, Search, Stale, Tabs, useAction, When } from "../parts/parts";
 import { t as parts } from "../parts/words";
 import { LogPage } from "./log";
@@ -64,7 +64,7 @@ function UserRow({ user, onBan, onUnban }: { user: User; onBan: () => void; onUn
           <Badge tone={banned ? "bad" : "plain"}>{t(banned ? "banned" : "active")}</Badge>
           {banned && (
             <bdi class="under why name" title={user.banned_reason ?? ""}>
-              {user.banned_reason || t("noReason")}
+              {user.banned_reason ? visible(user.banned_reason) : t("noReason")}
             </bdi>
           )}
         </span>

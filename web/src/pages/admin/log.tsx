@@ -2,6 +2,7 @@
 // Who was banned or disabled, by whom and why. What is asked for stands in the address, so that it survives a reload.
 import { get } from "../../api";
 import { Empty, ErrorBox, Loading, Name, useAsked } from "../../ui";
+import { visible } from "../parts/logic";
 import { Badge, Pager, Stale, When } from "../parts/parts";
 import { logOf, readFilter, usersOf, writeFilter, type Entry, type LogFilter } from "./logic";
 import { t } from "./words";
@@ -104,7 +105,7 @@ export function LogPage({ query, onQuery }: { query: URLSearchParams; onQuery: (
                     <Target entry={entry} names={names} />
                   </td>
                   <td class="reason" data-label={t("reason")}>
-                    {entry.reason ? <bdi>{entry.reason}</bdi> : <span class="soft">–</span>}
+                    {entry.reason ? <bdi>{visible(entry.reason)}</bdi> : <span class="soft">–</span>}
                   </td>
                   <td data-label={t("by")}>
                     <Name text={names.get(entry.operator_id) ?? entry.operator_id} />

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { get, post } from "../../api";
 import type { PageProps } from "../../routes";
 import { Empty, ErrorBox, Loading, Name, notify, useAsked } from "../../ui";
+import { visible } from "../parts/logic";
 import { Badge, PageHead, Stale, When } from "../parts/parts";
 import { endpointsOf, type Endpoint } from "../relay/logic";
 import { Sure, WithReason } from "./admin";
@@ -52,7 +53,7 @@ function One({ id }: { id: string }) {
                       <Badge tone={endpoint.is_disabled ? "bad" : "plain"}>{t(endpoint.is_disabled ? "disabled" : "enabled")}</Badge>
                       {endpoint.is_disabled && (
                         <bdi class="under why name" title={endpoint.disabled_reason ?? ""}>
-                          {endpoint.disabled_reason || t("noReason")}
+                          {endpoint.disabled_reason ? visible(endpoint.disabled_reason) : t("noReason")}
                         </bdi>
                       )}
                     </span>

@@ -23,18 +23,9 @@ export function fieldError(error: unknown, ...names: readonly string[]): string 
 /** Unix ms of what REST gives as a time; NaN: no time. */
 export const timeOf = (value: unknown): number => (typeof value === "string" && value !== "" ? Date.parse(value) : NaN);
 
-/**
- * Text from outside as it can be read: control characters as pictures of themselves (ESC is ␛), so that nothing is hidden, and marks that turn
- * the direction of what follows as their names.
- */
+/** Text from outside as it can be read: control characters, and marks that turn the direction of what follows, as their numbers: ESC is ⟨1B⟩. */
 export function visible(text: string): string {
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u0080-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => {
-    const code = c.charCodeAt(0);
-    if (c === "\r") return "␍";
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
-    if (code === 0x7f) return "␡";
-    return `⟨${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
-  });
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => `⟨${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}⟩`);
 }
 
 /** All words, in any order, whatever their case. */

@@ -7,7 +7,7 @@ import { count } from "../../format";
 import { go, href } from "../../router";
 import type { PageProps } from "../../routes";
 import { CopyText, Empty, ErrorBox, Loading, Name } from "../../ui";
-import { isFinal } from "../parts/logic";
+import { isFinal, visible } from "../parts/logic";
 import { Badge, PageHead, Stale, Stats, When } from "../parts/parts";
 import { usePolled } from "../parts/poll";
 import { getEndpoint, getStats } from "./api";
@@ -51,7 +51,7 @@ function One({ id }: { id: string }) {
           <p>
             <b>{t("disabledText")}</b>
           </p>
-          <p class="soft wrap">{endpoint.disabled_reason ? t("disabledReason", { reason: endpoint.disabled_reason }) : t("noReason")}</p>
+          <p class="soft wrap">{endpoint.disabled_reason ? t("disabledReason", { reason: visible(endpoint.disabled_reason) }) : t("noReason")}</p>
         </div>
       )}
       <section class="panel" aria-label={t("address")}>
