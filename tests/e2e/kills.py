@@ -41,7 +41,8 @@ def whole(relay):
     references = relay.db.sql(REFERENCES)
     assert len(references) > 10
     for table, column, other, key in references:
-        assert relay.db.sql(f"SELECT COUNT(*) FROM {table} a LEFT JOIN {other} b ON a.{column} = b.{key} WHERE a.{column} IS NOT NULL AND b.{key} IS NULL") == [[0]]
+        orphans = f"FROM {table} a LEFT JOIN {other} b ON a.{column} = b.{key} WHERE a.{column} IS NOT NULL AND b.{key} IS NULL"
+        assert relay.db.sql(f"SELECT COUNT(*) {orphans}") == [[0]], orphans
 
 
 class Actor:
@@ -338,7 +339,7 @@ class Teller(Actor):
             told = self.call("GET", f"{path}/stats")["data"]
             assert told["total_connections"] >= self.connections and told["total_messages"] >= self.messages, (told, self.connections, self.messages)
             self.connections, self.messages = told["total_connections"], told["total_messages"]
-            assert self.connections <= self.home.joined and self.messages <= self.home.sent
+            assert self.connections <= self.home.joined and self.messages <= self.home.sent, (told, self.home.joined, self.home.sent)
         elif what == 1:
             self.shown = self.call("GET", f"{path}/messages")["data"]["messages"]
             assert len(self.shown) <= KEPT
