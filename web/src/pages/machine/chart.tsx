@@ -9,7 +9,7 @@ import { bytes, dash, degrees, number, percent, span, speed } from "../../format
 import { lang } from "../../text";
 import { isDark } from "../../theme";
 import { byteSteps, type ChartSpec, type Unit } from "./charts";
-import type { History } from "./history";
+import { lonely, type History } from "./history";
 import { wordOr } from "./words";
 
 export type Range = readonly [number, number];
@@ -83,7 +83,7 @@ function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSS
       {},
       ...spec.lines.map((entry, i) => {
         const stroke = colour(`--c${(i % COLOURS) + 1}`);
-        return { label: entry.name, stroke, width: 1.6, points: { show: false }, spanGaps: false, ...(spec.lines.length <= 2 ? { fill: `${stroke}1f` } : {}) };
+        return { label: entry.name, stroke, width: 1.6, points: { show: true, size: 5, fill: stroke, filter: (u: uPlot, series: number) => lonely(u.data[series] as (number | null | undefined)[]) }, spanGaps: false, ...(spec.lines.length <= 2 ? { fill: `${stroke}1f` } : {}) };
       }),
     ],
     hooks: {
@@ -109,7 +109,7 @@ export function Chart(props: ChartProps) {
   const current = useRef(props);
   current.current = props;
 
-  const data = (): uPlot.AlignedData => [history.times as number[], ...current.current.spec.lines.map((entry) => history.column(entry.name))];
+  const data = (): uPlot.AlignedData => [history.times as number[], ...current.current.spec.lines.map((entry) => history.drawn(entry.name))];
 
   useEffect(() => {
     const element = box.current;
@@ -148,11 +148,7 @@ export function Chart(props: ChartProps) {
   const values = useComputed(() => {
     version.value;
     const pointed = at.value;
-    return current.current.spec.lines.map((entry) => {
-      const column = history.column(entry.name);
-      if (pointed !== null) return column[pointed];
-      return column[column.length - 1];
-    });
+    return current.current.spec.lines.map((entry) => history.value(entry.name, pointed));
   }).value;
   const title = wordOr(spec.title, spec.word);
   const texts = spec.lines.map((entry, i) => `${wordOr(entry.label, entry.word)} ${shown(values[i], spec.unit)}`);

@@ -110,9 +110,16 @@ export const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86400;
 
-/** What can be chosen, in seconds: the ring has an hour, a store as much as it keeps. */
-export const spans = (history: "store" | "ring" | ""): readonly number[] =>
-  history === "store" ? [5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 365 * DAY] : [5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR];
+const RING = [5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR];
+const STORE = [5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 90 * DAY, 365 * DAY];
+
+/** What can be chosen, in seconds, up to the first span that shows all there is. retention 0: not known yet. */
+export function spans(history: "store" | "ring" | "", retention: number): readonly number[] {
+  if (history !== "store") return RING;
+  const most = retention || DAY;
+  const enough = STORE.findIndex((span) => span >= most);
+  return enough < 0 ? STORE : STORE.slice(0, Math.max(3, enough + 1));
+}
 
 /** A range of time, zoomed about its middle or moved by parts of itself, never into the future and never below a second's worth. */
 export function zoomed([from, to]: readonly [number, number], by: { factor?: number; shift?: number }, now: number): [number, number] {

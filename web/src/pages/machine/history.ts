@@ -31,11 +31,13 @@ export function flatten(metrics: Metrics): Map<string, number> {
 export interface Past {
   readonly t: readonly number[];
   readonly series: ReadonlyMap<string, Column>;
+  /** How far back the server goes, in seconds; 0: it does not say. */
+  readonly retention: number;
 }
 
 /** The server's answer; what it does not have is empty. `v` has a list for each series, with a value or null for each time. */
 export function parsePast(answer: unknown): Past {
-  const a = (answer !== null && typeof answer === "object" ? answer : {}) as { t?: unknown; v?: unknown; series?: unknown };
+  const a = (answer !== null && typeof answer === "object" ? answer : {}) as { t?: unknown; v?: unknown; series?: unknown; retention_ms?: unknown };
   const t = Array.isArray(a.t) ? a.t.filter(isNumber).map((ms) => ms / 1000) : [];
   const series = new Map<string, Column>();
   if (Array.isArray(a.series) && Array.isArray(a.v))
@@ -44,7 +46,61 @@ export function parsePast(answer: unknown): Past {
       const values: unknown = (a.v as unknown[])[i];
       if (typeof name === "string" && Array.isArray(values)) series.set(name, t.map((_, at) => (isNumber(values[at]) ? values[at] : null)));
     });
-  return { t, series };
+  return { t, series, retention: isNumber(a.retention_ms) ? a.retention_ms / 1000 : 0 };
+}
+
+/** How far apart values usually are: a quarter of the distances are no longer. Silences do not count, as long as they are few. */
+function usual(list: number[]): number {
+  return list.length < 2 ? 0 : list.sort((a, b) => a - b)[list.length >> 2]!;
+}
+
+/** Distances between values that follow each other, in t[from…to). */
+function distances(t: readonly number[], column: Column, from: number, to: number): number[] {
+  const list: number[] = [];
+  let last = -1;
+  for (let i = from; i < to; i++) {
+    if (column[i] === null || column[i] === undefined) continue;
+    if (last >= 0) list.push(t[i]! - t[last]!);
+    last = i;
+  }
+  return list;
+}
+
+/** A shorter silence than this is none. */
+const SILENCE = 15;
+
+/**
+ * A column to draw: rows without a value between two that are no further apart than the series usually is are no gap (undefined);
+ * where a machine was silent for longer, they are one (null), and the line is interrupted.
+ */
+export function bridged(t: readonly number[], column: Column, split: number, breaks: ReadonlySet<number> = new Set()): (number | null | undefined)[] {
+  const past = usual(distances(t, column, 0, split));
+  const live = usual(distances(t, column, Math.max(split, t.length - 60), t.length));
+  const limit = Math.max(SILENCE, 2.5 * past, 2.5 * live);
+  const out: (number | null | undefined)[] = [...column];
+  let last = -1;
+  for (let i = 0; i < out.length; i++) {
+    if (out[i] === null || out[i] === undefined) continue;
+    const silent = breaks.size > 0 && t.slice(last + 1, i).some((at) => breaks.has(at));
+    if (last >= 0 && i - last > 1 && !silent && t[i]! - t[last]! <= limit) out.fill(undefined, last + 1, i);
+    last = i;
+  }
+  return out;
+}
+
+/** Rows whose value has no line on either side: they are drawn as points. */
+export function lonely(column: readonly (number | null | undefined)[]): number[] {
+  const rows = column.map((value, i) => (value === undefined ? -1 : i)).filter((i) => i >= 0);
+  return rows.filter((i, at) => column[i] !== null && (column[rows[at - 1] ?? -1] ?? null) === null && (column[rows[at + 1] ?? -1] ?? null) === null);
+}
+
+/** The value at a row, or the last one in the minute before it. */
+export function valueAt(t: readonly number[], column: Column, row: number): number | null {
+  for (let i = row; i >= 0 && t[row]! - t[i]! <= 60; i--) {
+    const value = column[i];
+    if (value !== null && value !== undefined) return value;
+  }
+  return null;
 }
 
 /** More live points than this are not kept: the server has the past, and is asked again. */
@@ -54,6 +110,7 @@ export class History {
   private t: number[] = [];
   private columns = new Map<string, Column>();
   private liveFrom = 0; // index of the first live point
+  private breaks = new Set<number>(); // times of live silences
 
   get times(): readonly number[] {
     return this.t;
@@ -70,6 +127,16 @@ export class History {
 
   column(name: string): Column {
     return this.columns.get(name) ?? new Array<null>(this.t.length).fill(null);
+  }
+
+  /** As uPlot wants a series. */
+  drawn(name: string): (number | null | undefined)[] {
+    return bridged(this.t, this.column(name), this.liveFrom, this.breaks);
+  }
+
+  /** Of a row; without one, of the newest. */
+  value(name: string, row: number | null): number | null {
+    return valueAt(this.t, this.columns.get(name) ?? [], row ?? this.t.length - 1);
   }
 
   /** The server's past takes the place of what was there; live points that are newer stay. */
@@ -92,7 +159,10 @@ export class History {
   add(at: number, values: ReadonlyMap<string, number>, gap: number): void {
     const last = this.t[this.t.length - 1];
     if (last !== undefined && at <= last) return; // a clock that was set back, or the same report again
-    if (last !== undefined && at - last > gap) this.push((last + at) / 2, new Map());
+    if (last !== undefined && at - last > gap) {
+      this.breaks.add((last + at) / 2);
+      this.push((last + at) / 2, new Map());
+    }
     this.push(at, values);
     if (this.t.length - this.liveFrom > KEPT) this.drop(this.t.length - KEPT);
   }
@@ -110,6 +180,7 @@ export class History {
 
   private drop(count: number): void {
     this.t = this.t.slice(count);
+    for (const at of this.breaks) if (at < (this.t[0] ?? 0)) this.breaks.delete(at);
     for (const [name, column] of this.columns) this.columns.set(name, column.slice(count));
     this.liveFrom = Math.max(0, this.liveFrom - count);
   }

@@ -11,7 +11,7 @@ import { skew } from "../../live";
 import { machines, titleOf, type Machine, type Row } from "../../machines";
 import { href } from "../../router";
 import type { PageProps } from "../../routes";
-import { site } from "../../site";
+import { site, siteKnown } from "../../site";
 import { remember, remembered } from "../../stored";
 import { Empty, level, Loading, Name } from "../../ui";
 import { Chart, type Range } from "./chart";
@@ -41,11 +41,12 @@ interface Recorder {
   readonly version: Signal<number>;
   readonly range: Signal<Range>;
   readonly failed: Signal<boolean>;
+  readonly retention: Signal<number>;
 }
 
 function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
-  const recorder = useMemo<Recorder>(() => ({ history: new History(), version: signal(0), range: signal([seconds() - span, seconds()]), failed: signal(false) }), [key]);
-  const { history, version, range, failed } = recorder;
+  const recorder = useMemo<Recorder>(() => ({ history: new History(), version: signal(0), range: signal([seconds() - span, seconds()]), failed: signal(false), retention: signal(0) }), [key]);
+  const { history, version, range, failed, retention } = recorder;
 
   // Live points, from the first moment on.
   useEffect(() => {
@@ -85,7 +86,9 @@ function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
           quiet401: true,
         });
         if (stop.signal.aborted) return;
-        history.load(parsePast(answer));
+        const past = parsePast(answer);
+        history.load(past);
+        retention.value = past.retention;
         failed.value = false;
         version.value++;
       } catch {
@@ -360,11 +363,13 @@ function useSpecs({ history, version }: Recorder): readonly ChartSpec[] {
 
 function Open({ row }: { row: Row }) {
   const machine = row.data.value;
-  const choices = spans(site.value.pages.history);
-  const [wish, setWish] = useState(Number(remembered("span")) || choices[1]!);
-  const wished = choices.includes(wish) ? wish : choices[1]!;
+  const [wished, setWish] = useState(Number(remembered("span")) || 900);
   const [zoom, setZoom] = useState<Range | null>(null);
   const recorder = useRecorder(row.key, wished, zoom);
+  const choices = spans(site.value.pages.history, recorder.retention.value);
+  useEffect(() => {
+    if (siteKnown.value && !choices.includes(wished)) setWish(choices[choices.length - 1]!); // remembered of another server
+  }, [choices.join(), wished]);
   const specs = useSpecs(recorder);
   const s = summary(machine.metrics);
   const d = details(machine.metrics);

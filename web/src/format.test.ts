@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: ISC
+import { afterEach, expect, test } from "vitest";
+import { ago, bytes, countryName, degrees, flag, number, percent, plain, span, speed, words } from "./format";
+import { lang } from "./text";
+
+afterEach(() => void (lang.value = "en"));
+const odd: unknown[] = [undefined, null, NaN, Infinity, "5", {}, [], { valueOf: () => 1 }];
+
+test("what is no figure is a dash", () => {
+  for (const value of odd) for (const show of [bytes, speed, percent, span, degrees, number]) expect(show(value)).toBe("–");
+});
+
+test("sizes", () => {
+  expect([0, 1023, 1024, 1536, 10 * 1024, 1023.9 * 1024, 5 * 1024 ** 3, 1e30].map(bytes)).toEqual(["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10.0 KiB", "1.0 MiB", "5.0 GiB", "867361737988 EiB"]);
+  expect(speed(2048)).toBe("2.0 KiB/s");
+  expect(bytes(-1)).toBe("–");
+});
+
+test("shares", () => expect([0, 9.94, 9.96, 12.4, 100, 1e300].map(percent)).toEqual(["0.0 %", "9.9 %", "10 %", "12 %", "100 %", "–"]));
+
+test("times", () => {
+  expect([0, 59.9, 60, 3600, 90061, -5].map(span)).toEqual(["0 s", "59 s", "1 min", "1 h 0 min", "1 d 1 h", "0 s"]);
+  expect(ago(1000, 500)).toBe("just now");
+  expect(ago(0, 60_000)).toBe("1 min ago");
+  lang.value = "zh";
+  expect(ago(0, 3_600_000)).toBe("1 小时 0 分前");
+});
+
+test("countries", () => {
+  expect(flag("de")).toBe("🇩🇪");
+  for (const bad of ["", "D", "DEU", "<i>", "1a"]) expect([flag(bad), countryName(bad)]).toEqual(["", ""]);
+  expect(countryName("DE")).toBe("Germany");
+  lang.value = "zh";
+  expect(countryName("DE")).toBe("德国");
+});
+
+test("values of collectors that nobody knows", () => {
+  expect(plain([1, 2.345, "x"])).toBe("1 · 2.35 · x");
+  expect(plain({ a: true, b: null })).toBe("a yes, b –");
+  expect(plain("<b>")).toBe("<b>");
+  expect(words("open_files")).toBe("Open files");
+});

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: ISC
+import { describe, expect, test } from "vitest";
+import { charts, parseName, spans, unitOf, zoomed } from "./charts";
+import { bridged, flatten, History, lonely, parsePast, valueAt } from "./history";
+
+const past = (t: number[], series: Record<string, (number | null)[]>) => ({ t, series: new Map(Object.entries(series)), retention: 0 });
+
+test("numbers of a report have the names of the server's series", () => {
+  const flat = flatten({
+    cpu: { percent: 5, per_core: [1, "x", 3], model: "M" },
+    disk: { disks: [{ path: "/a.b", used: 7, device: "sda" }, { nothing: 1 }, null, 4] },
+    odd: null as unknown as object,
+    list: [1],
+  });
+  expect(Object.fromEntries(flat)).toEqual({ "cpu.percent": 5, "cpu.per_core[0]": 1, "cpu.per_core[2]": 3, "disk.disks[/a.b].used": 7, "disk.disks[3]": 4 });
+});
+
+test("names are read back, whatever a label holds", () => {
+  expect(parseName("cpu.percent")).toEqual({ collector: "cpu", metric: "percent", label: null, field: "" });
+  expect(parseName("cpu.per_core[12]")).toEqual({ collector: "cpu", metric: "per_core", label: "12", field: "" });
+  expect(parseName("disk.disks[/a].b[c].used")).toEqual({ collector: "disk", metric: "disks", label: "/a].b[c", field: "used" });
+  expect(parseName("disk.disks[a\nb].used")?.label).toBe("a\nb");
+  for (const bad of ["", "cpu", "cpu.", ".x", "a.b]"]) expect(parseName(bad)).toBeNull();
+});
+
+describe("the past and the present", () => {
+  test("an answer of another shape is empty, and holes in it are holes", () => {
+    for (const odd of [null, 5, "x", {}, { t: {}, v: [], series: [] }, { t: [1], series: [null, {}], v: [[1], [2]] }]) expect(parsePast(odd).series.size).toBe(0);
+    const read = parsePast({ t: [1000, 2000, 3000], series: [{ name: "a.b" }, { name: "a.c" }], v: [[1, null, "3"], [4]], retention_ms: 3600000 });
+    expect(read.t).toEqual([1, 2, 3]);
+    expect(read.series.get("a.b")).toEqual([1, null, null]);
+    expect(read.series.get("a.c")).toEqual([4, null, null]);
+    expect(read.retention).toBe(3600);
+  });
+
+  test("live points that are newer than the past stay behind it", () => {
+    const h = new History();
+    h.add(100, new Map([["a.b", 1]]), 15);
+    h.add(110, new Map([["a.b", 2], ["a.new", 9]]), 15);
+    h.load(past([80, 90, 105], { "a.b": [5, null, 7], "a.old": [1, 1, 1] }));
+    expect(h.times).toEqual([80, 90, 105, 110]);
+    expect(h.column("a.b")).toEqual([5, null, 7, 2]);
+    expect(h.column("a.new")).toEqual([null, null, null, 9]);
+    expect(h.column("a.old")).toEqual([1, 1, 1, null]);
+    expect(h.column("never")).toEqual([null, null, null, null]);
+    h.add(111, new Map([["a.b", 3]]), 15);
+    h.load(past([105, 111], { "a.b": [7, 8] })); // asked again: nothing twice
+    expect(h.times).toEqual([105, 111]);
+    expect(h.column("a.b")).toEqual([7, 8]);
+  });
+
+  test("time runs forward only, and a silence is a gap", () => {
+    const h = new History();
+    h.add(100, new Map([["a", 1]]), 15);
+    h.add(99, new Map([["a", 2]]), 15);
+    h.add(100, new Map([["a", 2]]), 15);
+    h.add(200, new Map([["a", 3]]), 15);
+    expect(h.times).toEqual([100, 150, 200]);
+    expect(h.column("a")).toEqual([1, null, 3]);
+    expect(h.drawn("a")).toEqual([1, null, 3]);
+  });
+
+  test("an open page does not grow for ever", () => {
+    const h = new History();
+    h.load(past([0], { a: [0] }));
+    for (let i = 1; i <= 9000; i++) h.add(i, new Map([["a", i]]), 15);
+    expect(h.times.length).toBeLessThanOrEqual(4001);
+    expect(h.times[h.times.length - 1]).toBe(9000);
+    expect(h.column("a").length).toBe(h.times.length);
+  });
+
+  test("a machine that reports once a minute has a line; where it was silent for longer, there is none", () => {
+    const t = Array.from({ length: 31 }, (_, i) => i * 10);
+    const column = t.map((at) => (at % 60 === 0 ? at : null)); // 0 60 120 … 300
+    const drawn = bridged(t, column, t.length);
+    expect(drawn.includes(null)).toBe(false);
+    const silent = t.map((at) => (at % 60 === 0 && (at < 100 || at > 250) ? at : null));
+    expect(bridged([...t, 310], [...silent, null], t.length + 1).slice(7, 30).every((v) => v === null)).toBe(true);
+    expect(bridged([0, 10, 20], [null, null, null], 3)).toEqual([null, null, null]);
+  });
+
+  test("a value without neighbours is a point", () => {
+    expect(lonely([1, null, 2, 3, null, undefined, 4])).toEqual([0, 6]);
+    expect(lonely([1, undefined, 2, null])).toEqual([]);
+    expect(lonely([])).toEqual([]);
+  });
+
+  test("what stands beside a chart is the newest value, unless it is old", () => {
+    expect(valueAt([0, 10, 20], [1, 2, null], 2)).toBe(2);
+    expect(valueAt([0, 10, 200], [1, 2, null], 2)).toBeNull();
+    expect(valueAt([], [], -1)).toBeNull();
+  });
+});
+
+test("known figures have their charts, and so has everything else", () => {
+  const names = ["cpu.percent", "cpu.per_core[10]", "cpu.per_core[2]", "cpu.load1", "memory.used_percent", "disk.disks[/].read_speed", "disk.disks[/].write_speed", "zoo.lions", "zoo.pens[b].used", "zoo.pens[a].used", "agent.failures", "nonsense"];
+  const list = charts(names);
+  expect(list.map((c) => c.id)).toEqual(["cpu", "memory", "io", "load", "cores", "zoo.lions", "zoo.pens[].used"]);
+  expect(list.find((c) => c.id === "cores")!.lines.map((l) => l.label)).toEqual(["2", "10"]);
+  expect(list.find((c) => c.id === "zoo.pens[].used")).toMatchObject({ of: "zoo", title: "Pens: Used", unit: "B" });
+  const two = charts(["disk.disks[/].read_speed", "disk.disks[/b].read_speed", "network.interfaces[a].rx_speed", "network.interfaces[b].rx_speed"]);
+  expect(two.map((c) => c.id)).toEqual(["read", "rx"]);
+  expect(charts(Array.from({ length: 500 }, (_, i) => `zoo.m${i}`)).length).toBe(32);
+  expect(charts(Array.from({ length: 500 }, (_, i) => `cpu.per_core[${i}]`))[0]!.lines.length).toBe(16);
+});
+
+test("units", () => {
+  expect(["cpu.percent", "cpu.per_core[0]", "network.rx_speed", "memory.used", "system.temperatures[x].celsius", "zoo.lions", "a.wait_seconds"].map(unitOf)).toEqual(["%", "%", "B/s", "B", "°C", "", "s"]);
+});
+
+test("spans reach as far as there is a past", () => {
+  expect(spans("ring", 3600)).toEqual([300, 900, 1800, 3600]);
+  expect(spans("", 0).at(0)).toBe(300);
+  expect(spans("store", 2 * 86400).at(-1)).toBe(7 * 86400);
+  expect(spans("store", 60).length).toBe(3);
+  expect(spans("store", 1e9).at(-1)).toBe(365 * 86400);
+});
+
+test("zooming keeps the middle, and never looks into the future", () => {
+  expect(zoomed([0, 100], { factor: 0.5 }, 1000)).toEqual([25, 75]);
+  expect(zoomed([900, 1000], { factor: 2 }, 1000)).toEqual([800, 1000]);
+  expect(zoomed([900, 1000], { shift: 0.5 }, 1000)).toEqual([900, 1000]);
+  expect(zoomed([0, 12], { factor: 0.5 }, 1000)).toEqual([1, 11]);
+});
