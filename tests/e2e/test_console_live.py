@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: ISC
+"""The live channel: tickets, differences, and who sees what."""
+import asyncio
+import json
+import random
+import time
+
+import pytest
+import websockets
+
+from accounts import PASSWORD
+from conftest import SANITIZED, agent_headers, documented, entry, static_plugins
+from consoles import Reader, machine, people, report, ticket
+
+TOKEN = 'a "token" of pages-0123'
+
+
+@pytest.fixture
+def console(tmp_path):
+    running = []
+
+    def start(**how):
+        made = people(tmp_path / f"console{len(running)}", **how)
+        running.append(made)
+        return made
+
+    yield start
+    for made in running:
+        if made.server.process.returncode is None:
+            made.stop()
+
+
+async def closed(server, hello, within=10, **headers):
+    """The code with which the server ends a channel that said this."""
+    async with Reader(server, hello, **headers) as reader:
+        try:
+            await reader.settle(within)
+        except websockets.ConnectionClosed as end:
+            return end.code
+        return None
+
+
+# ---- tickets --------------------------------------------------------------------------------------
+
+
+def test_a_ticket_is_good_once(console):
+    a = console()
+    id, token = a.person("ann")
+    assert a.call("POST", "/api/console/ticket", {}).status == 401
+    assert a.call("POST", "/api/console/ticket", {}, "wrong.token.here").status == 401
+    one, two = ticket(a, token), ticket(a, token)
+    assert one != two and len(one) == 43
+
+    async def run():
+        async with Reader(a.server, {"type": "hello", "ticket": one}) as reader:
+            hello = await reader.next()
+            assert hello["type"] == "hello" and abs(hello["now"] - time.time() * 1000) < 60000
+            assert hello["user"] == {"id": id, "name": "ann", "role": "user"}
+            assert (await reader.next())["type"] == "ready"
+            assert await closed(a.server, {"type": "hello", "ticket": one}) == 4002
+            for wrong in ("", "x", two[:-1], two + "x", "\u00e9" * 43, "x" * 400):
+                assert await closed(a.server, {"type": "hello", "ticket": wrong}) == 4002, wrong
+        async with Reader(a.server, {"type": "hello", "ticket": two}) as reader:
+            await reader.until("ready")
+        async with Reader(a.server, {"type": "hello", "ticket": ticket(a, a.token)}) as reader:
+            assert (await reader.next())["user"]["role"] == "admin"
+
+    asyncio.run(run())
+    assert one not in a.server.log and two not in a.server.log
+
+
+@pytest.mark.slow
+def test_a_ticket_of_half_a_minute_ago_is_nothing(console):
+    a = console()
+    _, token = a.person("ann")
+    old = ticket(a, token)
+    time.sleep(31)
+    assert asyncio.run(closed(a.server, {"type": "hello", "ticket": old})) == 4002
+
+
+def test_a_new_password_ends_the_channel_and_the_tickets(console):
+    a = console()
+    id, token = a.person("ann")
+
+    async def run():
+        async with Reader(a.server, {"type": "hello", "ticket": ticket(a, token)}) as reader, \
+                Reader(a.server, {"type": "hello"}) as nobody:
+            await reader.until("ready")
+            await nobody.until("ready")
+            left = ticket(a, token)
+            assert a.call("PUT", "/api/auth/password", {"old_password": PASSWORD, "new_password": "Another12345"}, token).status == 200
+            with pytest.raises(websockets.ConnectionClosed) as end:
+                await reader.settle(10)
+            assert end.value.code == 4010
+            assert await closed(a.server, {"type": "hello", "ticket": left}) == 4002
+            await nobody.settle()
+            # And a ban does the same.
+            token2 = a.login("ann", "Another12345").data["token"]
+            async with Reader(a.server, {"type": "hello", "ticket": ticket(a, token2)}) as again:
+                await again.until("ready")
+                assert a.ban(id, reason="test").status == 200
+                with pytest.raises(websockets.ConnectionClosed) as end:
+                    await again.settle(10)
+                assert end.value.code == 4010
+
+    a.secrets.add("Another12345")
+    asyncio.run(run())
+
+
+# ---- who may watch --------------------------------------------------------------------------------
+
+
+def token_server(server, options):
+    return server(plugins=static_plugins(console=False) + [f'{{ name = "console"; config = {{ {options} }}; }}'])
+
+
+def test_a_browser_says_its_token_first(server):
+    s = token_server(server, 'token = "' + TOKEN.replace('"', '\\"') + '";')
+    origin = {"origin": s.http}
+
+    async def run():
+        async with Reader(s, {"type": "hello", "token": TOKEN}, **origin) as reader:
+            assert (await reader.next())["user"] is None
+            await reader.until("ready")
+        for wrong in ({"type": "hello"}, {"type": "hello", "token": "wrong"}, {"type": "hello", "token": None}, {"type": "hello", "ticket": TOKEN}):
+            assert await closed(s, wrong, **origin) == 4002, wrong
+        began = time.monotonic()
+        assert await closed(s, {"type": "other"}, **origin) == 4001 and 4 < time.monotonic() - began < 9
+        async with Reader(s, {"type": "hello"}, extra_headers={"Authorization": f"Bearer {TOKEN}"}) as reader:
+            await reader.until("ready")
+
+    asyncio.run(run())
+    assert TOKEN not in s.log
+
+
+def test_without_a_login_nothing(console):
+    a = console(console="public_status = false;")
+    _, token = a.person("ann")
+    assert a.call("GET", "/api/console/site").json["status"] == "login"
+
+    async def run():
+        assert await closed(a.server, {"type": "hello"}) == 4002
+        assert await closed(a.server, {"type": "hello"}, origin=a.server.http) == 4002
+        assert await closed(a.server, None) == 4001
+        async with Reader(a.server, {"type": "hello", "ticket": ticket(a, token)}) as reader:
+            await reader.until("ready")
+
+    asyncio.run(run())
+
+
+def test_a_foreign_page_is_refused(server):
+    s = server()
+    for origin in ("http://evil.example", "null", s.http + ".evil.example", "http://127.0.0.1:1"):
+        with pytest.raises(websockets.InvalidStatusCode) as refused:
+            asyncio.run(closed(s, {"type": "hello"}, origin=origin))
+        assert refused.value.status_code == 403
+
+
+# ---- differences ----------------------------------------------------------------------------------
+
+
+def test_only_what_changed_is_sent(server):
+    s = server(entry("demo"), entry("other"))
+
+    async def run():
+        async with websockets.connect(s.ws + "/ws-report", extra_headers=agent_headers("demo")) as link, \
+                Reader(s, {"type": "hello"}) as reader, Reader(s) as old:
+            await reader.until("ready")
+            await old.until("ready")
+            await link.send(json.dumps(documented("demo")))
+            await reader.settle()
+            first = len(reader.heard)
+            report = documented("demo")
+            report["cpu"]["percent"] = 77.25
+            await link.send(json.dumps(report))
+            change = await reader.until("change")
+            key = change["key"]
+            assert change["m"]["metrics"] == {"cpu": {"percent": 77.25}} and abs(change["t"] - time.time() * 1000) < 60000
+            assert set(change["m"]) <= {"metrics", "lastSeen"} and len(json.dumps(change)) < 200
+            assert [m["type"] for m in reader.heard[first:]] == ["change"]
+            report["metrics"] = {"zoo": {"lions": 3, "tigers": 4}}
+            await link.send(json.dumps(report))
+            assert (await reader.until("change"))["m"]["metrics"] == {"zoo": {"lions": 3, "tigers": 4}}
+            report["metrics"] = {"zoo": {"lions": 3}}
+            await link.send(json.dumps(report))
+            assert (await reader.until("change"))["m"]["metrics"] == {"zoo": {"tigers": None}}
+            del report["metrics"]
+            await link.send(json.dumps(report))
+            assert (await reader.until("change"))["m"]["metrics"] == {"zoo": None}
+            # What was put together is what one who comes now is told.
+            async with Reader(s, {"type": "hello"}) as late:
+                await late.until("ready")
+                await reader.settle()
+                assert reader.machines == late.machines and set(late.machines) > {key}
+            # One that never said hello gets it whole, as ever.
+            await old.settle()
+            assert "change" not in {m["type"] for m in old.heard} and old.machines == reader.machines
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
+def test_who_does_not_read_gets_whole_machines_again(server):
+    """A reader that sleeps through hundreds of reports has, when it wakes, what everybody has; and slowed nobody."""
+    machines = [f"m-{n:02d}" for n in range(20)]
+    s = server(*(entry(id) for id in machines))
+
+    async def run():
+        links = {id: await websockets.connect(s.ws + "/ws-report", extra_headers=agent_headers(id)) for id in machines}
+        async with Reader(s, {"type": "hello"}) as awake:
+            await awake.until("ready")
+            sleeper = await websockets.connect(s.ws + "/api/console/live", close_timeout=1, max_size=None, max_queue=1, read_limit=1024)
+            await sleeper.send(json.dumps({"type": "hello"}))
+            chance = random.Random(1)
+            for n in range(150):
+                for id, link in links.items():
+                    await link.send(json.dumps(documented(id, metrics={"zoo": {f"x{chance.randint(0, 9)}": n, "pad": "p" * 2000 + str(n)}})))
+                await asyncio.sleep(0)
+                if n % 10 == 0:
+                    await awake.settle(0.01)
+            await awake.settle(1)
+            late = Reader(s, {"type": "hello"})
+            late.link = sleeper
+            await late.settle(2)
+            kinds = [m["type"] for m in late.heard]
+            assert kinds.count("machine") > 20, "it never was behind: the test proves nothing"
+            assert len(late.heard) < 150 * 20 and late.machines == awake.machines
+            await sleeper.close()
+        for link in links.values():
+            await link.close()
+
+    asyncio.run(run())
+
+
+# ---- who sees what --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_everybody_sees_just_what_is_theirs(console):
+    """Random users, machines, visibility and life against an oracle; nobody is ever told of what they may not see."""
+    rounds = 40 if SANITIZED else 120
+    servers = ", ".join(entry(f"op{n}", **({} if n % 2 else {"public": False})) for n in range(3))
+    a = console(more=[f'{{ name = "auth_static"; config = {{ servers = ( {servers} ); users = ( {{ id = "1"; name = "Same id"; api_keys = [ "the-key-of-static-0123" ]; }} ); }}; }}',
+                      '{ name = "server_status"; }'])
+    users = {}
+    for name in ("ann", "bob"):
+        id, token = a.person(name)
+        users[name] = {"id": id, "token": token, "key": a.key(token)[1]}
+    chance = random.Random(20261121)
+
+    async def run():
+        def hello(token):
+            return {"type": "hello", "ticket": ticket(a, token)} if token else {"type": "hello"}
+
+        readers = {name: await Reader(a.server, hello(token)).__aenter__()
+                   for name, token in (("ann", users["ann"]["token"]), ("bob", users["bob"]["token"]), ("admin", a.token), ("nobody", None))}
+        readers["old"] = await Reader(a.server).__aenter__()
+        for reader in readers.values():
+            await reader.until("ready")
+        keys = {"ann": users["ann"]["key"], "bob": users["bob"]["key"], "admin": a.key(a.token)[1], "static": "the-key-of-static-0123"}
+        machines, links, seq = {}, {}, 0  # (owner, id) → public
+        for _ in range(rounds):
+            owner, id = chance.choice(list(keys)), f"m{chance.randint(0, 3)}"
+            act, this = chance.random(), (owner, f"{owner}-{id}")
+            if this not in machines:
+                machines[this] = chance.random() < 0.5
+                links[this] = await machine(a.server, keys[owner], this[1], public=machines[this])
+            elif act < 0.5:
+                machines[this] = not machines[this]
+                await links[this].send(json.dumps({"type": "system_info", "public": machines[this]}))
+            else:
+                seq += 1
+                await report(links[this], seq, zoo={"secret of": owner, "n": seq})
+            if chance.random() < 0.15:  # somebody comes anew
+                name = chance.choice(["ann", "bob", "admin", "nobody"])
+                await readers[name].__aexit__()
+                token = {"ann": users["ann"]["token"], "bob": users["bob"]["token"], "admin": a.token, "nobody": None}[name]
+                heard = readers[name].heard
+                readers[name] = await Reader(a.server, hello(token)).__aenter__()
+                readers[name].heard = heard
+                await readers[name].until("ready")
+        await asyncio.sleep(0.5)
+        for name, reader in readers.items():
+            await reader.settle(1)
+            expected = {id for (owner, id), public in machines.items() if public or owner == name}
+            expected |= {f"op{n}" for n in range(3) if n % 2 or name == "admin"}
+            assert reader.ids() == expected, name
+        # Nobody was ever told a word of a machine that was private all along.
+        for name, reader in readers.items():
+            for message in reader.heard:
+                if message["type"] != "machine":
+                    continue
+                if not message["public"]:
+                    assert message["id"].startswith("op") if name == "admin" and not message["owner"] else message["id"].startswith(name + "-"), (name, message)
+            assert "203.0.113.77" not in json.dumps(reader.heard)
+        for link in links.values():
+            await link.close()
+        for reader in readers.values():
+            await reader.__aexit__()
+        return machines, users
+
+    machines, users = asyncio.run(run())
+    assert len(machines) > 8 and {True, False} == set(machines.values())
+    # The history says the same: found by the same keys, and 404 for everybody else.
+    asyncio.run(histories(a, users))
+
+
+async def histories(a, users):
+    async with Reader(a.server, {"type": "hello", "ticket": ticket(a, users["ann"]["token"])}) as reader:
+        await reader.until("ready")
+        private = [key for key, m in reader.machines.items() if not m["public"]]
+        public = [key for key, m in reader.machines.items() if m["public"]]
+    assert private and public
+    for key in private:
+        path = f"/api/console/machines/{key}/history"
+        assert a.call("GET", path, token=users["ann"]["token"]).status == 200
+        for token in (None, users["bob"]["token"], a.token):
+            answer = a.call("GET", path, token=token)
+            unknown = a.call("GET", "/api/console/machines/18446744073709551615/history", token=token)
+            assert (answer.status, answer.code) == (unknown.status, unknown.code) == (404, "MACHINE_NOT_FOUND")
+    for key in public:
+        assert a.call("GET", f"/api/console/machines/{key}/history").status == 200
