@@ -26,10 +26,13 @@ const present = (page: Page): boolean => !page.needs || Boolean(site.value.pages
 
 function Navigation() {
   const shown = pages.filter((page) => page.nav && allowed(page) && present(page));
-  if (shown.length < 2) return null;
   const at = place.value.path;
+  // On a phone the list is wider than the screen: where one is stays in sight.
+  const list = useRef<HTMLElement>(null);
+  useEffect(() => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [at, shown.length]);
+  if (shown.length < 2) return null;
   return (
-    <nav aria-label={t("navigation")}>
+    <nav ref={list} aria-label={t("navigation")}>
       {shown.map((page) => {
         const here = page.path === "/" ? at === "/" || at.startsWith("/machine/") : at === page.path || at.startsWith(`${page.path}/`);
         return (

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Users, invite codes and the log; no DOM.
 import { member, rowsOf, timeOf } from "../parts/logic";
+import { t } from "../parts/words";
 
 export interface User {
   readonly id: string;
@@ -48,18 +49,18 @@ export const expiry = (days: number, now: number): number | undefined => (days >
 
 export const usersOf = (answer: unknown): User[] => {
   const rows = rowsOf(answer);
-  if (!rows) throw new Error("UNREADABLE");
+  if (!rows) throw new Error(t("unreadable"));
   return rows as unknown as User[];
 };
 export const codesOf = (answer: unknown): Code[] => {
   const rows = rowsOf(answer);
-  if (!rows) throw new Error("UNREADABLE");
+  if (!rows) throw new Error(t("unreadable"));
   return rows as unknown as Code[];
 };
 export function logOf(answer: unknown): { entries: Entry[]; total: number } {
   const rows = rowsOf(member(answer, "logs"));
   const total = member(answer, "total");
-  if (!rows || typeof total !== "number") throw new Error("UNREADABLE");
+  if (!rows || typeof total !== "number") throw new Error(t("unreadable"));
   return { entries: rows as unknown as Entry[], total };
 }
 

@@ -131,12 +131,12 @@ function Plugin({ instance }: { instance: Instance }) {
             <b>
               <Name text={instance.plugin} />
             </b>
-            {instance.instance !== instance.plugin && <span class="soft small">{t("instance", { name: instance.instance })}</span>}
+            {instance.instance !== instance.plugin && <Name class="soft small" text={t("instance", { name: instance.instance })} />}
             <span class="soft small num">{instance.version}</span>
           </span>
           <span class="soft small summary">{instance.summary}</span>
         </span>
-        <span class="figures num">
+        <span class="figures num" hidden={instance.state === "failed"}>
           <span>
             <span class="soft small">{t("calls")}</span> {count(sums.calls)}
           </span>

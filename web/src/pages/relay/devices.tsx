@@ -212,7 +212,7 @@ export function Devices({ id }: { id: string }) {
                 <td class="soft small" data-label={t("lastConnected")} title={dateTime(timeOf(device.last_connected_at))}>
                   <When at={device.last_connected_at} />
                 </td>
-                <td class="do">
+                <td class="do many">
                   <button type="button" onClick={() => setOpen({ what: "command", device: device.id })} aria-label={t("commandOf", { name: device.custom_name })}>
                     {t("command")}
                   </button>

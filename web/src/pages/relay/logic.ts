@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The relay's answers, and what the page makes of them; no DOM.
 import { member, rowsOf, timeOf } from "../parts/logic";
+import { t } from "../parts/words";
 
 export type Mode = "DIRECT" | "JSON" | "CUSTOM_HEADER";
 export const modes: readonly Mode[] = ["DIRECT", "JSON", "CUSTOM_HEADER"];
@@ -157,7 +158,7 @@ export function sortDevices(devices: readonly Device[]): Device[] {
 
 // ---- answers ----
 
-const unreadable = (): Error => new Error("UNREADABLE");
+const unreadable = (): Error => new Error(t("unreadable"));
 function list<T>(answer: unknown, name: string): T[] {
   const rows = rowsOf(member(answer, "data", name));
   if (!rows) throw unreadable();

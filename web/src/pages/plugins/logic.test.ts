@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: ISC
+import { expect, test } from "vitest";
+import { flat, hidden, instancesOf, micros, sectionsOf, total } from "./logic";
+
+const row = {
+  instance: "relay", plugin: "relay", version: "1.0", summary: "s", licence: "ISC", kind: "protocol", state: "running", file: "/f",
+  provides: ["a/1"], needs: ["store/1", 7], wants: null,
+  callbacks: [{ name: "message", calls: 10, errors: 1, total_ms: 2.5, p99_us: 300, max_us: 900 }, { name: "timer", calls: 0, errors: 0, total_ms: 0, p99_us: 9e9, max_us: 0 }, "odd"],
+  counters: { good: 1, bad: "x" },
+};
+
+test("instances out of every shape that the API may have", () => {
+  for (const answer of [[row], { plugins: [row] }, { data: [row] }, { data: { plugins: [row] } }]) {
+    const [one] = instancesOf(answer)!;
+    expect(one).toMatchObject({ instance: "relay", needs: ["store/1"], wants: [], counters: [["good", 1]] });
+    expect(one!.callbacks).toHaveLength(2);
+  }
+  expect(instancesOf({})).toBeNull();
+  expect(instancesOf([{}])![0]).toMatchObject({ instance: "", state: "", callbacks: [], counters: [] });
+});
+
+test("sums of an instance; what was never called says nothing", () => {
+  const [one] = instancesOf([row])!;
+  expect(total(one!)).toEqual({ calls: 10, errors: 1, p99: 300 });
+  expect(total(instancesOf([{}])![0]!)).toEqual({ calls: 0, errors: 0, p99: null });
+});
+
+test("microseconds in a unit that people read", () => {
+  expect([0, 0.42, 12.4, 999, 1000, 3149, 99_600, 999_400, 1_200_000].map(micros)).toEqual(["0 µs", "0.4 µs", "12 µs", "999 µs", "1.0 ms", "3.1 ms", "100 ms", "999 ms", "1.20 s"]);
+  for (const odd of [null, -1, NaN, Infinity]) expect(micros(odd)).toBe("–");
+});
+
+test("options one a line, secrets never shown as values", () => {
+  const options = flat({ listen: [{ port: 1, tls: { key: null } }], secret: hidden, keys: [hidden, hidden], origins: [], motd: "", on: false, list: ["a", 2], deep: {} });
+  expect(options).toEqual([
+    { path: "listen[0].port", value: "1", kind: "plain" },
+    { path: "listen[0].tls.key", value: "", kind: "unset" },
+    { path: "secret", value: hidden, kind: "secret" },
+    { path: "keys", value: `${hidden}, ${hidden}`, kind: "secret" },
+    { path: "origins", value: "", kind: "empty" },
+    { path: "motd", value: "", kind: "empty" },
+    { path: "on", value: "false", kind: "plain" },
+    { path: "list", value: "a, 2", kind: "text" },
+    { path: "deep", value: "", kind: "empty" },
+  ]);
+});
+
+test("the configuration's parts", () => {
+  expect(sectionsOf({ program: { a: 1 }, plugins: [{ instance: "i", plugin: "p", kind: "x", config: { b: 2 } }, { instance: "j", plugin: "j" }] })).toEqual([
+    { name: "", plugin: "", config: { a: 1 } },
+    { name: "i", plugin: "p", config: { b: 2 } },
+    { name: "j", plugin: "j", config: {} },
+  ]);
+  expect(sectionsOf(null)).toEqual([]);
+});
