@@ -30,7 +30,7 @@ export const pages: readonly Page[] = [
   { path: "/machine/:id", title: () => t("machine"), load: () => import("./pages/machine/machine") },
   { path: "/relay", title: () => t("relay"), nav: true, role: "user", needs: "relay", load: () => import("./pages/relay/relay") },
   { path: "/relay/:id", title: () => t("relay"), role: "user", needs: "relay", load: () => import("./pages/relay/endpoint") },
-  { path: "/add", title: () => t("add"), nav: true, role: "user", needs: "accounts", load: () => import("./pages/add/add") },
+  { path: "/add", title: () => t("add"), nav: true, role: "user", needs: "join", load: () => import("./pages/add/add") },
   { path: "/keys", title: () => t("keys"), nav: true, role: "user", needs: "accounts", load: () => import("./pages/keys/keys") },
   { path: "/admin", title: () => t("admin"), nav: true, role: "admin", needs: "accounts", load: () => import("./pages/admin/admin") },
   { path: "/admin/:tab", title: () => t("admin"), role: "admin", needs: "accounts", load: () => import("./pages/admin/admin") },

@@ -10,7 +10,7 @@ export interface Site {
   readonly status: "open" | "token" | "login";
   /** Somebody here judges passwords. */
   readonly login: boolean;
-  readonly pages: { readonly status: boolean; readonly relay: boolean; readonly accounts: boolean; readonly plugins: boolean; readonly history: "store" | "ring" | "" };
+  readonly pages: { readonly status: boolean; readonly relay: boolean; readonly accounts: boolean; readonly join: boolean; readonly plugins: boolean; readonly history: "store" | "ring" | "" };
   /** Page → plugin that is to be added for it. */
   readonly missing: Readonly<Record<string, string>>;
   readonly agentUrl: string;
@@ -33,6 +33,7 @@ export function parseSite(answer: unknown): Site {
       status: pages["status"] !== false,
       relay: flag(pages["relay"]),
       accounts: flag(pages["accounts"]),
+      join: flag(pages["join"]),
       plugins: flag(pages["plugins"]),
       history: history === "store" || history === "ring" ? history : "",
     },

@@ -22,11 +22,13 @@ test("instances out of every shape that the API may have", () => {
 test("sums of an instance; what was never called says nothing", () => {
   const [one] = instancesOf([row])!;
   expect(total(one!)).toEqual({ calls: 10, errors: 1, p99: 300 });
+  const started = instancesOf([{ ...row, callbacks: [...row.callbacks, { name: "start", calls: 1, errors: 0, total_ms: 39, p99_us: 39_000, max_us: 39_000 }] }])![0]!;
+  expect(total(started)).toEqual({ calls: 11, errors: 1, p99: 300 }); // a slow start is no slow plugin
   expect(total(instancesOf([{}])![0]!)).toEqual({ calls: 0, errors: 0, p99: null });
 });
 
 test("microseconds in a unit that people read", () => {
-  expect([0, 0.42, 12.4, 999, 1000, 3149, 99_600, 999_400, 1_200_000].map(micros)).toEqual(["0 µs", "0.4 µs", "12 µs", "999 µs", "1.0 ms", "3.1 ms", "100 ms", "999 ms", "1.20 s"]);
+  expect([0, 0.42, 12.4, 999, 1000, 3149, 99_600, 999_400, 1_200_000].map(micros)).toEqual(["< 1 µs", "0.4 µs", "12 µs", "999 µs", "1.0 ms", "3.1 ms", "100 ms", "999 ms", "1.20 s"]);
   for (const odd of [null, -1, NaN, Infinity]) expect(micros(odd)).toBe("–");
 });
 
