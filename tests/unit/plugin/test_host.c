@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <muster/host.h>
+
 #include "unit.h"
 
 #include "base/logging.h"
@@ -653,7 +655,57 @@ static void test_many_times(void)
   end();
 }
 
+/* ---- host/1 ----------------------------------------------------------------------------------- */
+
+struct shown {
+  char text[512];
+  size_t calls;
+};
+
+static int show(void *context, const struct mu_host_instance *instance)
+{
+  struct shown *shown = context;
+  size_t len = strlen(shown->text);
+  CU_ASSERT_TRUE(instance->provides && instance->needs && instance->wants && instance->version && instance->file);
+  for (size_t i = 0; i < instance->callback_count; i++)
+    shown->calls += instance->callbacks[i].calls;
+  snprintf(shown->text + len, sizeof(shown->text) - len, "%s=%s:%s ", instance->name, instance->plugin,
+           instance->state);
+  return strcmp(instance->name, "stop_here") == 0 ? 7 : 0;
+}
+
+/* Who does not list it may not ask; what was left out is shown as failed; a reload is seen. */
+static void test_shown(void)
+{
+  struct shown shown = {0};
+  struct mu_buf json = MU_BUF_INIT;
+  begin();
+  CU_ASSERT_EQUAL(
+      apply(
+          "{ name = \"good\"; instance = \"b\"; }, { name = \"init_error\"; }, { name = \"good\"; instance = \"a\"; }",
+          NULL, 0),
+      0);
+  CU_ASSERT_EQUAL(mu_host_each(runtime.core, show, &shown), 0);
+  CU_ASSERT_STRING_EQUAL(shown.text, "b=good:running init_error=init_error:failed a=good:running ");
+  CU_ASSERT_TRUE(shown.calls >= 2);
+  mu_instance *other = (mu_instance *)&running("a")->base;
+  CU_ASSERT_EQUAL(mu_host_each(other, show, &shown), MU_EPERM);
+  CU_ASSERT_EQUAL(mu_host_config(other, &json), MU_EPERM);
+  CU_ASSERT_EQUAL(json.len, 0);
+  CU_ASSERT_EQUAL(mu_host_config(runtime.core, &json), 0);
+  const char first[] = "{\"program\":{},\"plugins\":[{\"instance\":\"b\",\"plugin\":\"good\",";
+  CU_ASSERT_TRUE(json.at && strncmp(json.at, first, sizeof(first) - 1) == 0);
+  mu_buf_free(&json);
+  CU_ASSERT_EQUAL(
+      apply("{ name = \"good\"; instance = \"stop_here\"; }, { name = \"good\"; instance = \"c\"; }", NULL, 0), 0);
+  shown = (struct shown){0};
+  CU_ASSERT_EQUAL(mu_host_each(runtime.core, show, &shown), 7);
+  CU_ASSERT_STRING_EQUAL(shown.text, "stop_here=good:running ");
+  end();
+}
+
 static const struct unit_test tests[] = {
+    {"host/1", test_shown},
     {"descriptors", test_descriptors},
     {"constructors", test_constructors},
     {"hanging constructor", test_hanging},
