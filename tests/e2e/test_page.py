@@ -14,6 +14,7 @@ import websockets
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 from conftest import ALL_COLLECTORS, agent_headers, documented, entry, eventually, fixture  # noqa: E402
 
@@ -356,6 +357,127 @@ def test_without_machines_it_says_what_to_do(server, browser):
     driver.get(s.http + "/")
     eventually(lambda: driver.find_element(By.ID, "empty").is_displayed())
     assert "muster-agent" in driver.find_element(By.ID, "empty").text and errors(driver) == []
+
+
+def test_of_many_machines_only_what_is_near_the_screen_is_drawn(server, browser):
+    s = server(*(entry(f"m{i:03}", name=f"Machine {i}", group=f"g{i // 100}") for i in range(300)))
+    driver = browser()
+    driver.get(s.http + "/")
+    ids = lambda: [c.get_attribute("data-id") for c in driver.find_elements(By.CSS_SELECTOR, ".card")]  # noqa: E731
+    for view in ("list", "cards"):
+        driver.execute_script("scrollTo(0, 0);")
+        eventually(lambda: driver.find_elements(By.CSS_SELECTOR, f'[data-view="{view}"]'))[0].click()
+        eventually(lambda: driver.find_elements(By.CSS_SELECTOR, "tr.card" if view == "list" else "article.card"))
+        eventually(lambda: "m000" in ids())
+        assert 10 < len(ids()) < 150
+        driver.execute_script("scrollTo(0, document.documentElement.scrollHeight);")
+        eventually(lambda: "m299" in ids() and "m000" not in ids())
+        # What is on the screen has no holes: each machine after the other, as they are sorted.
+        shown = ids()
+        assert shown == sorted(shown) and int(shown[-1][1:]) - int(shown[0][1:]) == len(shown) - 1
+    driver.execute_script("scrollTo(0, 0);")
+    driver.find_element(By.ID, "search").send_keys("machine 29")
+    eventually(lambda: ids() == ["m029", *(f"m29{i}" for i in range(10))])
+
+
+def test_what_is_offline_can_be_shown_alone(server, browser):
+    s = server(entry("up", name="Up"), entry("down", name="Down"))
+    driver = browser()
+    driver.get(s.http + "/")
+    with Feeder(s, {"up": moving("up")}, 0.3):
+        eventually(lambda: online(driver, "up") == "true" and online(driver, "down") == "false")
+        eventually(lambda: driver.find_element(By.CSS_SELECTOR, '[data-filter="offline"]').text == "Offline 1")
+        for kind, id in (("offline", "down"), ("online", "up")):
+            driver.find_element(By.CSS_SELECTOR, f'[data-filter="{kind}"]').click()
+            eventually(lambda: [c.get_attribute("data-id") for c in driver.find_elements(By.CSS_SELECTOR, ".card")] == [id])
+
+
+# ---- one machine ---------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_machine(server, browser):
+    """Charts with a past, every core, disk, interface and temperature, spans and zoom; the page outlives the keys of a server."""
+    s = server(entry("demo", name="Demo"))
+    make = moving("demo")
+
+    def report(n):
+        made = json.loads(make(n))
+        made["metrics"]["system"]["temperatures"] = [{"name": "coretemp", "celsius": 51.5}]
+        made["metrics"]["network"] = {"rx_speed": 10, "tx_speed": 20, "interfaces": [{"name": name, "rx_speed": 10, "tx_speed": 20, "rx_bytes": 1, "tx_bytes": 2} for name in ("eth0", "wg0")]}
+        return json.dumps(made)
+
+    driver = browser()
+    with Feeder(s, {"demo": report}, 0.5):
+        time.sleep(3)  # a past
+        driver.get(s.http + "/#/machine/demo")
+        eventually(lambda: {"cpu", "memory", "network", "read", "write", "load", "disk", "rx", "tx", "temperatures", "cores"} ==
+                   {c.get_attribute("data-chart") for c in driver.find_elements(By.CSS_SELECTOR, ".chart")}, 20)
+        assert len(driver.find_elements(By.CSS_SELECTOR, ".cores li")) == 8
+        for text in ("/srv/data", "wg0", "coretemp", "51.5 °C", "6.1.0-28-amd64", "kvm"):
+            assert text in page(driver), text
+        label = lambda: driver.find_element(By.CSS_SELECTOR, '[data-chart="cpu"] .plot').get_attribute("aria-label")  # noqa: E731
+        before = label()
+        eventually(lambda: label() != before)  # live
+        # Something is drawn: the chart of CPU has pixels in the colour of its line.
+        drawn = """const c = document.querySelector('[data-chart="cpu"] canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+                   let n = 0; for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200 && d[i + 1] > d[i] + 60) n++; return n;"""
+        eventually(lambda: driver.execute_script(drawn) > 0)
+        driver.find_element(By.CSS_SELECTOR, '[data-span="300"]').click()
+        eventually(lambda: driver.find_element(By.CSS_SELECTOR, '[data-span="300"]').get_attribute("aria-pressed") == "true")
+        assert not driver.find_elements(By.ID, "follow")
+        driver.find_element(By.CSS_SELECTOR, '[data-zoom="zoomIn"]').click()
+        eventually(lambda: driver.find_elements(By.ID, "follow"))[0].click()
+        eventually(lambda: not driver.find_elements(By.ID, "follow"))
+        assert errors(driver) == []
+        s.stop()
+        eventually(lambda: driver.find_element(By.ID, "link").get_attribute("data-state") == "lost")
+        server(entry("aaa"), entry("demo", name="Again"), port=s.port)
+        eventually(lambda: "Again" in driver.find_element(By.TAG_NAME, "h1").text, 30)
+    driver.execute_script("location.hash = '#/machine/nobody';")
+    eventually(lambda: "not here" in page(driver))
+
+
+# ---- theme and language --------------------------------------------------------------------------
+
+
+def test_theme_and_language_are_chosen_and_kept(server, browser):
+    s = server(entry("demo"))
+    driver = browser()
+    driver.get(s.http + "/")
+    eventually(lambda: card(driver, "demo"))
+    back = lambda: driver.execute_script("return getComputedStyle(document.body).backgroundColor;")  # noqa: E731
+    light = back()
+    driver.find_element(By.ID, "theme").click()  # light
+    assert back() == light
+    driver.find_element(By.ID, "theme").click()  # dark
+    eventually(lambda: back() != light)
+    dark = back()
+    driver.find_element(By.ID, "language").click()
+    eventually(lambda: "从未上线" in card(driver, "demo").text)
+    assert driver.execute_script("return document.documentElement.lang;") == "zh-CN"
+    driver.refresh()
+    eventually(lambda: card(driver, "demo") and "从未上线" in card(driver, "demo").text)
+    assert back() == dark
+    driver.find_element(By.ID, "language").click()
+    eventually(lambda: "never seen" in card(driver, "demo").text)
+    assert errors(driver) == []
+
+
+def test_it_is_used_with_the_keyboard(server, browser):
+    s = server(entry("demo", name="Demo"))
+    driver = browser()
+    driver.get(s.http + "/")
+    eventually(lambda: card(driver, "demo"))
+    seen = []
+    for _ in range(20):
+        webdriver.ActionChains(driver).send_keys(Keys.TAB).perform()
+        seen.append(driver.execute_script("const e = document.activeElement; return e.id || e.dataset.filter || e.dataset.view || e.textContent;"))
+        if seen[-1] == "Demo":
+            break
+    assert {"Skip to the content", "theme", "language", "search", "offline", "cards", "Demo"} <= set(seen)
+    webdriver.ActionChains(driver).send_keys(Keys.ENTER).perform()
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".machine-head"))
+    assert driver.execute_script("return document.activeElement.id;") == "main"
 
 
 # ---- pictures ----------------------------------------------------------------------------------

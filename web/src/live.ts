@@ -4,7 +4,7 @@ import { effect, signal } from "@preact/signals";
 import { base, call } from "./api";
 import { machines, type LiveMessage } from "./machines";
 import { parseUser, session, signedOut } from "./session";
-import { loadSite } from "./site";
+import { loadSite, site } from "./site";
 import { remember, remembered } from "./stored";
 
 export type LinkState = "connecting" | "live" | "lost" | "refused";
@@ -16,7 +16,7 @@ export const skew = signal(0);
 export const backOff = (attempt: number, chance: number): number => Math.min(15_000, 500 * 1.7 ** attempt) * (0.7 + 0.6 * chance);
 
 /** The token of the page, where the operator wants one of people who do not sign in. */
-const pageToken = signal(remembered("page-token", "session") ?? remembered("page-token") ?? "");
+export const pageToken = signal(remembered("page-token", "session") ?? remembered("page-token") ?? "");
 export function setPageToken(token: string, stay: boolean): void {
   remember("page-token", token || null, stay ? "local" : "session");
   remember("page-token", null, stay ? "session" : "local");
@@ -96,8 +96,10 @@ async function connect(): Promise<void> {
     if (mine !== generation) return;
     socket = null;
     if (code === REVOKED && session.peek()) return signedOut("ended"); // the effect below connects again, as nobody
-    link.value = !heard && REFUSED.includes(code) ? "refused" : "lost";
-    timer = setTimeout(again, backOff(attempt++, Math.random()));
+    const refused = !heard && REFUSED.includes(code);
+    link.value = refused ? "refused" : "lost";
+    // Who has no right to see it is not let in by asking often: a login or a token tries at once.
+    timer = setTimeout(again, refused && site.peek().status !== "open" ? 60_000 : backOff(attempt++, Math.random()));
   };
 }
 

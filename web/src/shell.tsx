@@ -6,7 +6,7 @@ import { hurry, link } from "./live";
 import { machines } from "./machines";
 import { go, href, match, place, type Params } from "./router";
 import { pages, type Page, type PageProps } from "./routes";
-import { isAdmin, session, signedOut, user } from "./session";
+import { farewell, isAdmin, session, signedOut, user } from "./session";
 import { site, siteKnown } from "./site";
 import { lang, setLang } from "./text";
 import { setTheme, theme, type Theme } from "./theme";
@@ -81,6 +81,7 @@ function Settings() {
 
 function Link() {
   const state = link.value;
+  if (state === "refused" && site.value.status !== "open") return <p id="link" data-state={state} />; // the page asks for a login or a token
   const text = t(state === "live" ? "linkLive" : state === "lost" ? "linkLost" : state === "refused" ? "linkRefused" : "linkConnecting");
   return (
     <p id="link" data-state={state}>
@@ -176,6 +177,12 @@ export function Shell() {
   useEffect(() => {
     if (wantsUser) go("/login", { query: { to: path }, replace: true });
   }, [wantsUser, path]);
+
+  // Whoever is signed out by the server is asked to sign in again, and comes back to where they were.
+  const ended = farewell.value === "ended";
+  useEffect(() => {
+    if (ended && site.peek().login && path !== "/login") go("/login", { query: { to: path }, replace: true });
+  }, [ended]);
 
   // What sticks below the head has to know its height.
   const head = useRef<HTMLElement>(null);

@@ -174,8 +174,20 @@ function Tiles({ s }: { s: Summary }) {
       {s.memory !== undefined && <Tile label={t("memory")} value={s.memory} text={percent(s.memory)} more={usedOf(s.memoryUsed, s.memoryTotal)} />}
       {s.swap !== undefined && <Tile label={t("swap")} value={s.swap} text={percent(s.swap)} more={usedOf(s.swapUsed, s.swapTotal)} />}
       {s.disk !== undefined && <Tile label={t("disk")} value={s.disk} text={percent(s.disk)} more={usedOf(s.diskUsed, s.diskTotal)} />}
-      {s.rx !== undefined && <Tile label={`↓ ${t("received")}`} text={speed(s.rx)} />}
-      {s.tx !== undefined && <Tile label={`↑ ${t("sent")}`} text={speed(s.tx)} />}
+      {(s.rx !== undefined || s.tx !== undefined) && (
+        <div class="tile">
+          <dt>{t("network")}</dt>
+          <dd>
+            {([["↓", "received", s.rx], ["↑", "sent", s.tx]] as const).map(([sign, word, value]) => (
+              <span key={word} class="rate-line" title={t(word)}>
+                <span aria-hidden="true">{sign} </span>
+                <span class="hidden">{t(word)} </span>
+                {speed(value)}
+              </span>
+            ))}
+          </dd>
+        </div>
+      )}
     </dl>
   );
 }

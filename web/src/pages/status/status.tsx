@@ -2,7 +2,7 @@
 // All machines, by group. A value that changes draws its own machine again and nothing else.
 import { computed, signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { link, setPageToken } from "../../live";
+import { link, pageToken, setPageToken } from "../../live";
 import { machines, matches, titleOf, type Machine, type Row } from "../../machines";
 import { site } from "../../site";
 import { remember, remembered } from "../../stored";
@@ -221,6 +221,11 @@ function TokenForm() {
   return (
     <form class="panel narrow" onSubmit={(e) => { e.preventDefault(); if (token) setPageToken(token, stay); }}>
       <h1>{t("token")}</h1>
+      {pageToken.value && (
+        <p class="wrong-text" role="alert">
+          {t("tokenWrong")}
+        </p>
+      )}
       <Field label={t("tokenLabel")} hint={t("tokenHint")} type="password" name="token" autocomplete="off" value={token} onInput={(e) => setToken(e.currentTarget.value)} />
       <label class="check">
         <input type="checkbox" checked={stay} onChange={(e) => setStay(e.currentTarget.checked)} />
