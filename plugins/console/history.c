@@ -29,7 +29,7 @@ static bool make_room(struct console *console)
   int64_t now = mu_mono_ns();
   if (mu_map_count(console->rings) < (size_t)console->config->history_machines)
     return true;
-  if (console->config->history_machines == 0 || (console->look_ns && now - console->look_ns < LOOK_NS))
+  if (console->look_ns && now - console->look_ns < LOOK_NS)
     return false;
   console->look_ns = now;
   size_t position = 0, gone = 0;
@@ -47,7 +47,8 @@ static bool make_room(struct console *console)
 void history_report(struct console *console, const struct mu_machine *machine)
 {
   struct mu_str key = handle_key(&machine->handle);
-  struct json_object *metrics = console->api->metrics(console->machines.self, machine);
+  struct json_object *metrics =
+      console->config->history_machines > 0 ? console->api->metrics(console->machines.self, machine) : NULL;
   if (!metrics)
     return;
   struct ring *ring = mu_map_del(console->rings, key);
