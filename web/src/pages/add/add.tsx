@@ -8,7 +8,7 @@ import { href } from "../../router";
 import { site } from "../../site";
 import { CopyText, Field, Name } from "../../ui";
 import { makeKey } from "../keys/api";
-import { fieldError, lengthOf } from "../parts/logic";
+import { fieldError, inText, lengthOf } from "../parts/logic";
 import { Failure, Once, PageHead, useAction } from "../parts/parts";
 import { agentUrl, joinLines } from "./logic";
 import { t } from "./words";
@@ -31,7 +31,7 @@ function Arrivals() {
         <>
           <p class="arrived" role="status">
             <span class="dot" aria-hidden="true" />
-            <Name text={t("here", { name: titleOf(row.data.value) })} />
+            <Name text={t("here", { name: inText(titleOf(row.data.value)) })} />
           </p>
           <p>
             <a href={href(`/machine/${encodeURIComponent(row.key)}`)}>{t("show")}</a>

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { get, post } from "../../api";
 import type { PageProps } from "../../routes";
 import { Empty, ErrorBox, Loading, Name, notify, useAsked } from "../../ui";
-import { visible } from "../parts/logic";
+import { inText, visible } from "../parts/logic";
 import { Badge, PageHead, Stale, When } from "../parts/parts";
 import { endpointsOf, type Endpoint } from "../relay/logic";
 import { Sure, WithReason } from "./admin";
@@ -80,7 +80,7 @@ function One({ id }: { id: string }) {
       )}
       {stopping && (
         <WithReason
-          title={t("disableTitle", { name: stopping.name })}
+          title={t("disableTitle", { name: inText(stopping.name) })}
           text={t("disableText")}
           action={t("disable")}
           hint={t("disabledReasonHint")}
@@ -91,7 +91,7 @@ function One({ id }: { id: string }) {
       )}
       {letting && (
         <Sure
-          title={t("enableTitle", { name: letting.name })}
+          title={t("enableTitle", { name: inText(letting.name) })}
           text={t("enableText")}
           action={t("enable")}
           work={() => post(at(letting, "enable"))}

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { href } from "../../router";
 import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
 import { t as frame } from "../../words";
-import { fieldError, lengthOf } from "../parts/logic";
+import { fieldError, inText, lengthOf } from "../parts/logic";
 import { Act, Once, PageHead, Stale, useAction, When } from "../parts/parts";
 import { deleteKey, listKeys, makeKey, type Key } from "./api";
 import { t } from "./words";
@@ -27,7 +27,7 @@ function Remove({ entry, onDone, onClose }: { entry: Key; onDone: () => void; on
     onDone();
   };
   return (
-    <Act title={t("removeTitle", { name: entry.name })} action={t("remove")} danger act={act} work={() => deleteKey(entry.id)} onDone={done} onClose={onClose}>
+    <Act title={t("removeTitle", { name: inText(entry.name) })} action={t("remove")} danger act={act} work={() => deleteKey(entry.id)} onDone={done} onClose={onClose}>
       <p>{t("removeText")}</p>
     </Act>
   );

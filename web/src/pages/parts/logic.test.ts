@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 import { expect, test } from "vitest";
 import { ApiError } from "../../api";
-import { fieldError, finds, isFinal, lengthOf, member, nextWait, rowsOf, timeOf, visible } from "./logic";
+import { fieldError, finds, inText, isAway, isFinal, lengthOf, member, nextWait, rowsOf, timeOf, visible } from "./logic";
 
 test("questions come slower after failures, and no sooner than the server wants", () => {
   expect(nextWait(2000, 0)).toBe(2000);
@@ -37,6 +37,17 @@ test("what would be hidden or turn the text around is seen", () => {
   expect(visible("a\r\nb\tc\u0000\u007f\u009b")).toBe("a⟨0D⟩\nb\tc⟨00⟩⟨7F⟩⟨9B⟩");
   expect(visible("<b>日本 é 😀</b>")).toBe("<b>日本 é 😀</b>");
   expect(visible("مرحبا")).toBe("مرحبا");
+});
+
+test("a name turns nothing around it", () => {
+  expect(inText("\u202eevil")).toBe("\u2068⟨202E⟩evil\u2069");
+  expect(inText("a\u2069b")).toBe("\u2068a⟨2069⟩b\u2069"); // it cannot end the isolation itself
+});
+
+test("a server that is away is told from one that answers", () => {
+  expect(isAway(new ApiError(0, "NO_ANSWER", ""))).toBe(true);
+  expect(isAway(new ApiError(503, "X", ""))).toBe(false);
+  expect(isAway(undefined)).toBe(false);
 });
 
 test("a search wants all its words, in any order", () => {

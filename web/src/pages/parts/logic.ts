@@ -28,6 +28,12 @@ export function visible(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => `⟨${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}⟩`);
 }
 
+/** A name within a sentence: its direction ends where it ends. */
+export const inText = (name: string): string => `\u2068${visible(name)}\u2069`;
+
+/** The server is not there at all: one note of it is enough for a page. */
+export const isAway = (error: unknown): boolean => error instanceof ApiError && error.status === 0;
+
 /** All words, in any order, whatever their case. */
 export function finds(search: string, ...where: readonly (string | null | undefined)[]): boolean {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);

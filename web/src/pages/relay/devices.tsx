@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { dateTime, plain } from "../../format";
 import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
-import { fieldError, isFinal, lengthOf, timeOf, visible } from "../parts/logic";
+import { fieldError, isAway, isFinal, lengthOf, timeOf, visible } from "../parts/logic";
 import { Act, Area, Badge, Failure, Stale, useAction, When, type Tone } from "../parts/parts";
 import { usePolled } from "../parts/poll";
 import { getCommand, listCommands, listDevices, newestData, renameDevice, sendCommand } from "./api";
@@ -176,7 +176,7 @@ export function Devices({ id }: { id: string }) {
         <h2>{t("devices")}</h2>
         {data && data.length > 0 && <span class="soft small num">{t("devicesOnline", { n: data.filter((d) => d.is_online).length, all: data.length })}</span>}
       </div>
-      {data && !isFinal(error) && <Stale error={error} />}
+      {data && !isFinal(error) && !isAway(error) && <Stale error={error} />}
       {!data && (error ? <ErrorBox error={error} retry={reload} /> : <Loading />)}
       {data && devices.length === 0 && (
         <Empty title={t("noDevices")}>

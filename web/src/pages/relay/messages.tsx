@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { dateTime, time } from "../../format";
 import { Empty, ErrorBox, Loading } from "../../ui";
-import { finds, isFinal, timeOf, visible } from "../parts/logic";
+import { finds, isAway, isFinal, timeOf, visible } from "../parts/logic";
 import { Search, Stale } from "../parts/parts";
 import { usePolled } from "../parts/poll";
 import { listMessages } from "./api";
@@ -57,7 +57,7 @@ export function Messages({ id }: { id: string }) {
           </button>
         </div>
       </div>
-      {data && !isFinal(error) && <Stale error={error} />}
+      {data && !isFinal(error) && !isAway(error) && <Stale error={error} />}
       {!data && (error ? <ErrorBox error={error} retry={reload} /> : <Loading />)}
       {data && all.length === 0 && (
         <Empty title={t("noMessages")}>

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { count } from "../../format";
 import { go, href } from "../../router";
 import { CopyText, Empty, ErrorBox, Field, Loading, Name, notify } from "../../ui";
-import { fieldError } from "../parts/logic";
+import { fieldError, inText } from "../parts/logic";
 import { Act, Badge, Choice, PageHead, Stale, useAction, When } from "../parts/parts";
 import { usePolled } from "../parts/poll";
 import { deleteEndpoint, getStats, listEndpoints, makeEndpoint } from "./api";
@@ -21,7 +21,7 @@ export function Delete({ endpoint, onClose, onDone }: { endpoint: Endpoint; onCl
     onDone();
   };
   return (
-    <Act title={t("removeTitle", { name: endpoint.name })} action={t("remove")} danger act={act} work={() => deleteEndpoint(endpoint.id)} onDone={done} onClose={onClose}>
+    <Act title={t("removeTitle", { name: inText(endpoint.name) })} action={t("remove")} danger act={act} work={() => deleteEndpoint(endpoint.id)} onDone={done} onClose={onClose}>
       <p>{t("removeText")}</p>
     </Act>
   );
