@@ -44,6 +44,8 @@ struct mu_http {
   bool pending;  /* the library holds unparsed bytes: they must never be parsed */
   bool settling; /* the next HTTP_WRITEABLE ends the wait for POLLOUT */
   bool spilled;  /* the library had to keep a part of the answer */
+  bool old;      /* HTTP/1.0 */
+  uint8_t ended; /* sweeps that found the client's sending side ended while the answer waits */
   enum mu_http_method method;
   const char *method_name;              /* as it was asked: "HEAD" */
   const struct mu_principal *principal; /* NULL: nobody, or not yet known */
@@ -89,7 +91,7 @@ struct mui_net_http {
 
 enum {
   MUI_HTTP_MAX_REQUESTS = 4096, /* in progress, in all */
-  MUI_HTTP_MAX_PER_PEER = 128,  /* a client that leaves is noticed only when it is answered */
+  MUI_HTTP_MAX_PER_PEER = 128,  /* a client that leaves is noticed within about a second */
   MUI_HTTP_PENDING_S = 30,
   MUI_HTTP_CHUNK = 64 * 1024,
 };

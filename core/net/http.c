@@ -2,6 +2,7 @@
 /* The life of an HTTP request: begun, its body read, handed out, answered, dropped. judge.c refuses, answer.c writes. */
 #include <arpa/inet.h>
 #include <assert.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -383,6 +384,27 @@ static void on_turn(void *context)
     mu_timer_start(http->turn, 0, 0);
 }
 
+/*
+ * Nothing is read while an answer waits, so the library does not see its client leave. A reset is certain. The end of the client's
+ * sending side is not: it may have closed, or it still reads; on the wire both look the same until something is sent. So, when the end
+ * was there for a whole sweep, it is sent what every client of HTTP/1.1 must pass over. Who closed answers with a reset.
+ */
+static bool left(struct mu_http *request)
+{
+  enum { ASK_AT = 2 };
+  static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  struct pollfd link = {.fd = lws_get_socket_fd(request->wsi), .events = POLLRDHUP};
+  if (poll(&link, 1, 0) != 1)
+    return false;
+  if (link.revents & (POLLERR | POLLHUP | POLLNVAL))
+    return true;
+  if (request->old || request->ended >= ASK_AT || ++request->ended < ASK_AT)
+    return false;
+  bool broken = lws_write(request->wsi, (unsigned char *)(uintptr_t)go_on, sizeof go_on - 1, LWS_WRITE_HTTP) < 0;
+  request->spilled |= !broken && lws_partial_buffered(request->wsi);
+  return broken;
+}
+
 static void on_sweep(void *context)
 {
   struct mui_net_http *http = context;
@@ -390,6 +412,10 @@ static void on_sweep(void *context)
   struct mu_http *next;
   for (struct mu_http *request = http->first; request; request = next) {
     next = request->next;
+    if ((request->state == MUI_REQUEST_RUNNING || request->state == MUI_REQUEST_JUDGED) && left(request)) {
+      mui_answer_cut(request);
+      continue;
+    }
     if (request->deadline_ns == 0 || now < request->deadline_ns)
       continue;
     switch (request->state) {

@@ -57,8 +57,8 @@ static bool judge_host(struct mu_http *request, bool old)
   return true;
 }
 
-/* Decides how long the body is: `*length`; false: refused. */
-static bool judge_length(struct mu_http *request, bool needs_length, uint64_t *length)
+/* Decides how long the body is: `*length`; false: refused. `awaited`: without a length the library takes what follows for a body. */
+static bool judge_length(struct mu_http *request, bool awaited, uint64_t *length)
 {
   struct lws *wsi = request->wsi;
   bool given = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
@@ -70,10 +70,9 @@ static bool judge_length(struct mu_http *request, bool needs_length, uint64_t *l
       mui_http_refuse(request, 411, "length_required", "a body needs a Content-Length");
     return false;
   }
-  if (!given) {
-    if (needs_length)
-      mui_http_refuse(request, 411, "length_required", "a body needs a Content-Length");
-    return !needs_length;
+  if (!given) { /* then there is no body (RFC 9112, 6.3); but nothing that follows may be parsed */
+    request->close |= awaited;
+    return true;
   }
   char text[24];
   bool good = known_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text) && strlen(text) <= 18;
@@ -202,7 +201,7 @@ static void judge_expect(struct mu_http *request, bool old, bool *broken)
     *broken = lws_write(request->wsi, (unsigned char *)(uintptr_t)go_on, sizeof go_on - 1, LWS_WRITE_HTTP) < 0;
 }
 
-/* Whether a body, and so a length, belongs to the method. */
+/* Whether the library awaits a body with the method, whatever the headers say. */
 static bool set_method(struct mu_http *request, int library_method)
 {
   static const struct {
@@ -251,7 +250,7 @@ static bool few_enough(struct mu_http *request)
 
 bool mui_http_judge(struct mu_http *request, const struct mui_session *session, int library_method)
 {
-  bool needs_length = set_method(request, library_method);
+  bool awaited = set_method(request, library_method);
   bool old = false, broken = false;
   uint64_t length = 0;
   struct found found = find_route(request, session, library_method);
@@ -259,9 +258,10 @@ bool mui_http_judge(struct mu_http *request, const struct mui_session *session, 
   if (is_rest(&found, mu_http_path(request)) && !mui_rest_begin(request, session, found.route))
     return false;
   if (!few_enough(request) || !judge_version(request, &old) || !judge_host(request, old) ||
-      !judge_length(request, needs_length, &length))
+      !judge_length(request, awaited, &length))
     return true;
-  request->close = old || wants_close(request->wsi);
+  request->old = old;
+  request->close |= old || wants_close(request->wsi);
   if (length > 0 && request->method == MU_HTTP_GET) {
     mui_http_refuse(request, 413, "body_too_long", "this method takes no body");
   } else if (!judge_route(request, &found, library_method)) {

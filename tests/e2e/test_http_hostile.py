@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from conftest import BUILD
+from conftest import BUILD, eventually
 
 PROGRAM = BUILD / "tests" / "http_server"
 
@@ -124,7 +124,6 @@ def body(answer):
 
 HOST = "Host: t"
 LENGTHS = {
-    "missing": (request("POST /echo HTTP/1.1", HOST), 411),
     "chunked": (request("POST /echo HTTP/1.1", HOST, "Transfer-Encoding: chunked", body=b"3\r\nabc\r\n0\r\n\r\n"), 411),
     "both": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 3", "Transfer-Encoding: chunked", body=b"abc"), 400),
     "both-reversed": (request("POST /echo HTTP/1.1", HOST, "Transfer-Encoding: chunked", "Content-Length: 3"), 400),
@@ -160,6 +159,89 @@ def test_refused_with_a_reason_and_closed(http, name):
     assert headers(answer)["x-content-type-options"] == "nosniff"
     assert body(answer).startswith(b'{"code":"') and answer.count(b"HTTP/1.1") == 1
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("path", ("/echo", "/later"))
+@pytest.mark.parametrize("method", ("POST", "PUT", "PATCH"))
+def test_no_length_is_no_body_and_ends_the_connection(http, method, path):
+    # The library itself takes what follows for a body of 100 MiB: nobody may parse it, as a body or as a request.
+    for trail in (b"", b"abc", request("GET /echo?tag=second HTTP/1.1", HOST), b"x" * 200000):
+        for ms in (0, 30):
+            answer = http.talk(request(f"{method} {path}?tag=n&ms={ms} HTTP/1.1", HOST) + trail)
+            assert status(answer) == 200 and headers(answer)["connection"] == "close", answer[:500]
+            assert body(answer) == f"{method} {path} tag=n 0:".encode()
+    with http.connect() as s:  # what follows comes later
+        s.sendall(request(f"{method} {path}?tag=n&ms=100 HTTP/1.1", HOST))
+        time.sleep(0.05)
+        s.sendall(request("GET /echo?tag=second HTTP/1.1", HOST))
+        answer = read_all(s, 5)
+        assert status(answer) == 200 and answer.count(b"HTTP/1.1") == 1
+
+
+def test_no_length_where_nothing_is_refused_differently(http):
+    for data, expected in ((request("POST /nothing HTTP/1.1", HOST), 404), (request("PUT /user HTTP/1.1", HOST), 405),
+                           (request("POST /echo HTTP/1.0"), 200),
+                           (request("POST /echo HTTP/1.1", HOST, "Expect: 100-continue"), 200)):
+        answer = http.talk(data)
+        assert status(answer) == expected and headers(answer)["connection"] == "close", answer
+        assert answer.count(b"HTTP/1.1") == 1
+    with http.connect() as s:  # with this method the library awaits none: the connection may stay
+        for n in range(3):
+            s.sendall(request(f"DELETE /echo?tag={n} HTTP/1.1", HOST))
+            answer = s.recv(10000)
+            assert body(answer) == b"DELETE /echo tag=%d 0:" % n and "connection" not in headers(answer)
+
+
+@pytest.mark.parametrize("path", ("/echo?tag=c", "/later?tag=c&ms=20"))
+def test_curl_without_data(http, path):
+    said = subprocess.run(["curl", "-sS", "-i", "-X", "POST", f"http://127.0.0.1:{http.port}{path}"], capture_output=True, timeout=10)
+    assert status(said.stdout) == 200 and body(said.stdout) == f"POST {path.split('?')[0]} tag=c 0:".encode(), said
+
+
+@pytest.mark.parametrize("how", ("closed", "reset", "closed with a request behind"))
+def test_who_leaves_while_the_answer_waits_is_forgotten(http, how):
+    # 128 at once are allowed to an address: none is left for others until those that left are noticed.
+    source = f"127.0.0.{20 + len(how)}"
+    for _ in range(2):
+        links = [http.connect(source) for _ in range(128)]
+        for s in links:
+            s.sendall(request("GET /never HTTP/1.1", HOST) * (2 if "behind" in how else 1))
+        def one_more():
+            with http.connect(source) as s:
+                s.sendall(request("GET /echo?tag=m HTTP/1.1", HOST, "Connection: close"))
+                return status(read_all(s, 5))
+        eventually(lambda: one_more() == 429, 5)
+        for s in links:
+            if how == "reset":
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            s.close()
+        eventually(lambda: one_more() == 200, 5)
+
+
+def final(answer):
+    """The answer after the word to a client that ended its side, at most one."""
+    return answer[25:] if answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\n") else answer
+
+
+@pytest.mark.parametrize("method", ("GET", "POST", "HEAD"))
+@pytest.mark.parametrize("version", ("1.1", "1.0"))
+def test_who_has_said_all_still_gets_the_answer(http, method, version):
+    for ms in (0, 10, 300, 1500):
+        answer = http.talk(request(f"{method} /later?tag=h&ms={ms} HTTP/{version}", HOST, "Connection: close"), half_close=True)
+        if ms == 1500:
+            assert (final(answer) == answer) == (version == "1.0")
+        answer = final(answer)
+        assert status(answer) == 200 and answer.count(b"HTTP/1.1") == 1, answer
+        assert method == "HEAD" or body(answer) == f"{method} /later tag=h 0:".encode()
+
+
+def test_what_is_pipelined_stays_untouched_while_an_answer_waits(http):
+    for half_close in (False, True):
+        answer = final(http.talk(request("GET /later?tag=1&ms=1200 HTTP/1.1", HOST) + request("POST /echo HTTP/1.1", HOST, "Content-Length: 3", body=b"abc"),
+                                 half_close=half_close, timeout=5))
+        assert b"GET /later tag=1 0:" in answer
+        # The second is answered, or announced as not taken.
+        assert b"POST /echo" in answer or headers(answer)["connection"] == "close"
 
 
 def test_plain_answers(http):

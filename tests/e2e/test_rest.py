@@ -443,7 +443,7 @@ def raw(shared, data, wait=5):
 
 
 @pytest.mark.parametrize("head,status,code", (
-    ("POST /api/probe/things HTTP/1.1\r\nHost: t", 411, "LENGTH_REQUIRED"), ("POST /api/probe/things HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked", 411, "LENGTH_REQUIRED"),
+    ("POST /api/probe/things HTTP/1.1\r\nHost: t", 400, "VALIDATION_ERROR"), ("POST /api/probe/things HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked", 411, "LENGTH_REQUIRED"),
     ("POST /api/probe/things HTTP/1.1\r\nHost: t\r\nContent-Length: x", 400, "BAD_REQUEST"), ("GET /api/probe/things HTTP/1.1", 400, "BAD_REQUEST"),
     ("GET /api/nope HTTP/1.1\r\nHost: a\r\nHost: b", 400, "BAD_REQUEST"), ("GET /api/probe/things HTTP/1.1\r\nHost: t\r\nContent-Length: 5", 413, "PAYLOAD_TOO_LARGE"),
     ("POST /api/probe/things HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nExpect: tea", 417, "EXPECTATION_FAILED")))

@@ -309,11 +309,59 @@ static void test_never(void)
   teardown();
 }
 
+/* A link of this thread that asks for something that waits. */
+static int ask_and_wait(void)
+{
+  static const char text[] = "GET /keeps HTTP/1.1\r\nHost: t\r\n\r\nGET /keeps HTTP/1.1\r\nHost: t\r\n\r\n";
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(mui_net_port(runtime.net, 0))};
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  kept = false;
+  CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+  CU_ASSERT_EQUAL(send(fd, text, sizeof text - 1, MSG_NOSIGNAL), (ssize_t)sizeof text - 1);
+  CU_ASSERT_TRUE_FATAL(mui_loop_until(runtime.loop, &kept, 5000));
+  CU_ASSERT_PTR_NOT_NULL(mu_http_find(in, kept_id));
+  return fd;
+}
+
+/* The request of who left is gone before its answer; that of who only said all is not. */
+static void test_left(void)
+{
+  setup();
+  CU_ASSERT_EQUAL(add("/keeps", MU_HTTP_GET, MU_ACCESS_PUBLIC, keeps), 0);
+  bool never = false;
+  for (int reset = 0; reset < 2; reset++) {
+    int fd = ask_and_wait();
+    mui_loop_until(runtime.loop, &never, 600);
+    CU_ASSERT_PTR_NOT_NULL(mu_http_find(in, kept_id));
+    const struct linger at_once = {.l_onoff = 1};
+    if (reset)
+      setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+    for (int i = 0; i < 40 && mu_http_find(in, kept_id); i++)
+      mui_loop_until(runtime.loop, &never, 100);
+    CU_ASSERT_PTR_NULL(mu_http_find(in, kept_id));
+  }
+  int fd = ask_and_wait();
+  shutdown(fd, SHUT_WR);
+  mui_loop_until(runtime.loop, &never, 1200);
+  mu_http *request = mu_http_find(in, kept_id);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(request);
+  CU_ASSERT_EQUAL(mu_http_error(request, 409, "no", "later"), 0);
+  mui_loop_until(runtime.loop, &never, 100);
+  char answer[2000] = "";
+  CU_ASSERT(recv(fd, answer, sizeof answer - 1, MSG_DONTWAIT) > 0);
+  CU_ASSERT_EQUAL(strncmp(answer, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 409 ", 38), 0);
+  close(fd);
+  teardown();
+}
+
 static const struct unit_test tests[] = {
     {"a handler sees the request and answers", test_answer},
     {"handlers without an answer, and access rules", test_bad_handlers},
     {"routes and folders that are refused", test_bad_routes},
     {"answers that come later, ids, the end of an instance", test_later},
     {"no answer within 30 s", test_never},
+    {"who leaves while the answer waits", test_left},
 };
 UNIT_MAIN("http", tests)
