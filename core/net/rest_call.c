@@ -229,10 +229,16 @@ bool mui_rest_judge_type(struct mu_http *request)
 }
 
 /* Objects and arrays are what costs time to build: 100 kB of "{}," would hold the loop for tens of milliseconds. */
-static bool is_thicket(struct mu_str text)
+enum { MAX_CONTAINERS = 2000 };
+
+struct shape {
+  size_t containers;
+  size_t members;
+};
+
+static struct shape shape_of(struct mu_str text)
 {
-  enum { MAX_CONTAINERS = 2000 };
-  size_t count = 0;
+  struct shape shape = {0};
   bool string = false;
   for (size_t i = 0; i < text.len; i++) {
     char c = text.at[i];
@@ -241,9 +247,28 @@ static bool is_thicket(struct mu_str text)
     else if (c == '"')
       string = !string;
     else if (!string && (c == '{' || c == '['))
-      count++;
+      shape.containers++;
+    else if (!string && c == ':')
+      shape.members++;
   }
-  return count > MAX_CONTAINERS;
+  return shape;
+}
+
+/* Members of all objects in it. The depth is bounded by the scan. */
+static size_t members_in(struct json_object *value)
+{
+  size_t count = 0;
+  if (json_object_is_type(value, json_type_object)) {
+    json_object_object_foreach(value, name, member)
+    {
+      (void)name;
+      count += 1 + members_in(member);
+    }
+  } else if (json_object_is_type(value, json_type_array)) {
+    for (size_t i = 0; i < json_object_array_length(value); i++)
+      count += members_in(json_object_array_get_idx(value, i));
+  }
+  return count;
 }
 
 static bool judge_body(struct mu_http *request, struct mui_rest_faults *faults)
@@ -252,7 +277,8 @@ static bool judge_body(struct mu_http *request, struct mui_rest_faults *faults)
   const struct mui_rest_table *table = &call->row->body;
   struct mu_str text = mu_http_body(request);
   MU_AUTO_JSON struct json_object *body = NULL;
-  if (is_thicket(text)) {
+  const struct shape shape = shape_of(text);
+  if (shape.containers > MAX_CONTAINERS) {
     mui_rest_fail(
         request, 400, "INVALID_JSON",
         MU_WORDS("the body has too many objects and arrays; not valid JSON here", "请求体包含过多的 JSON 对象或数组"),
@@ -271,6 +297,11 @@ static bool judge_body(struct mu_http *request, struct mui_rest_faults *faults)
       mui_rest_fail(request, 400, "INVALID_JSON", (struct mu_words){en, zh}, NULL);
       return true;
     }
+  }
+  if (members_in(body) != shape.members) { /* which one counts, readers disagree on */
+    mui_rest_fail(request, 400, "INVALID_JSON",
+                  MU_WORDS("the body is not valid JSON here: a member is given twice", "请求体不是有效的 JSON:成员重复"), NULL);
+    return true;
   }
   if (table->count == 0)
     return true;
