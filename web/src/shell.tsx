@@ -173,7 +173,9 @@ export function Shell() {
   const main = useRef<HTMLElement>(null);
   const path = place.value.path;
   const here = found();
-  const wantsUser = here !== null && here.page.path !== "/login" && session.value === null && (here.page.role !== undefined || (siteKnown.value && site.value.status === "login"));
+  // A page that cannot be is not worth a login: it says what is missing. Until that is known, it waits.
+  const possible = here !== null && (!here.page.needs || (siteKnown.value && present(here.page)));
+  const wantsUser = here !== null && here.page.path !== "/login" && session.value === null && ((here.page.role !== undefined && possible) || (siteKnown.value && site.value.status === "login"));
   useEffect(() => {
     if (wantsUser) go("/login", { query: { to: path }, replace: true });
   }, [wantsUser, path]);

@@ -218,11 +218,13 @@ function CodeRow({ code, now }: { code: Code; now: number }) {
       <td class="soft" data-label={t("expires")}>
         {code.expires_at ? <When at={code.expires_at} absolute /> : t("never")}
       </td>
-      <td class="soft" data-label={t("madeBy")}>
-        <Name text={code.created_by_username ?? "–"} />
-      </td>
       <td class="soft" data-label={t("made")}>
-        <When at={code.created_at} />
+        <span>
+          <When at={code.created_at} />
+          <span class="under">
+            <Name text={code.created_by_username ?? "–"} />
+          </span>
+        </span>
       </td>
     </tr>
   );
@@ -261,7 +263,6 @@ function Codes() {
                 <th>{t("code")}</th>
                 <th>{t("state")}</th>
                 <th>{t("expires")}</th>
-                <th>{t("madeBy")}</th>
                 <th>{t("made")}</th>
               </tr>
             </thead>

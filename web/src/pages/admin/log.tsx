@@ -105,7 +105,7 @@ export function LogPage({ query, onQuery }: { query: URLSearchParams; onQuery: (
                     <Target entry={entry} names={names} />
                   </td>
                   <td class="reason" data-label={t("reason")}>
-                    {entry.reason ? <bdi>{visible(entry.reason)}</bdi> : <span class="soft">–</span>}
+                    {entry.reason ? <bdi class="clamp" title={entry.reason}>{visible(entry.reason)}</bdi> : <span class="soft">–</span>}
                   </td>
                   <td data-label={t("by")}>
                     <Name text={names.get(entry.operator_id) ?? entry.operator_id} />

@@ -140,7 +140,7 @@ function Plugin({ instance }: { instance: Instance }) {
           <span>
             <span class="soft small">{t("calls")}</span> {count(sums.calls)}
           </span>
-          <span title={t("p99Hint")}>
+          <span title={t("p99AllHint")}>
             <span class="soft small">{t("p99")}</span> {micros(sums.p99)}
           </span>
           <span class={sums.errors > 0 ? "wrong-text" : ""}>
