@@ -3,9 +3,10 @@
 import { useState } from "preact/hooks";
 import { dateTime, plain } from "../../format";
 import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
-import { fieldError, isAway, isFinal, lengthOf, timeOf, visible } from "../parts/logic";
-import { Act, Area, Badge, Failure, Stale, useAction, When, type Tone } from "../parts/parts";
+import { fieldError, finds, isAway, isFinal, lengthOf, timeOf, visible } from "../parts/logic";
+import { Act, Area, Badge, Failure, NothingFound, Search, Stale, useAction, When, type Tone } from "../parts/parts";
 import { usePolled } from "../parts/poll";
+import { t as parts } from "../parts/words";
 import { getCommand, listCommands, listDevices, newestData, renameDevice, sendCommand } from "./api";
 import { parseParams, sortDevices, type Command, type Device } from "./logic";
 import { t } from "./words";
@@ -164,21 +165,33 @@ function Values({ id, device, onClose }: { id: string; device: Device; onClose: 
 type Open = { readonly what: "rename" | "command" | "values"; readonly device: string };
 
 export function Devices({ id }: { id: string }) {
-  const { data, error, reload } = usePolled(() => listDevices(id), 2000, [id]);
+  const [many, setMany] = useState(false); // the list of thousands is not asked for as often
+  const { data, error, reload } = usePolled(
+    async () => {
+      const list = await listDevices(id);
+      setMany(list.length > 1000);
+      return list;
+    },
+    many ? 5000 : 2000,
+    [id, many],
+  );
   const [open, setOpen] = useState<Open | null>(null);
   const [shown, setShown] = useState(50);
-  const devices = data ? sortDevices(data) : [];
-  const chosen = open && devices.find((d) => d.id === open.device);
+  const [search, setSearch] = useState("");
+  const devices = data ? sortDevices(data).filter((d) => finds(search, d.custom_name, d.device_id)) : [];
+  const chosen = open && data?.find((d) => d.id === open.device);
   const close = () => setOpen(null);
   return (
     <section class="panel" id="devices" aria-label={t("devices")}>
       <div class="panel-head">
         <h2>{t("devices")}</h2>
+        {data && data.length > 8 && <Search value={search} onInput={setSearch} label={t("filterDevices")} />}
         {data && data.length > 0 && <span class="soft small num">{t("devicesOnline", { n: data.filter((d) => d.is_online).length, all: data.length })}</span>}
       </div>
       {data && !isFinal(error) && !isAway(error) && <Stale error={error} />}
       {!data && (error ? <ErrorBox error={error} retry={reload} /> : <Loading />)}
-      {data && devices.length === 0 && (
+      {data && data.length > 0 && devices.length === 0 && <NothingFound onClear={() => setSearch("")} />}
+      {data && data.length === 0 && (
         <Empty title={t("noDevices")}>
           <p>{t("noDevicesHint")}</p>
           <CopyText text={'{"type":"identify","deviceId":"my-device","deviceName":"My device"}'} label="identify" />
@@ -231,7 +244,7 @@ export function Devices({ id }: { id: string }) {
       {devices.length > shown && (
         <div class="buttons">
           <button type="button" onClick={() => setShown(shown + 100)}>
-            +{Math.min(100, devices.length - shown)}
+            {parts("more", { n: Math.min(100, devices.length - shown) })}
           </button>
         </div>
       )}
