@@ -432,7 +432,7 @@ def test_the_page_of_a_machine(server, browser):
         s.stop()
         eventually(lambda: driver.find_element(By.ID, "link").get_attribute("data-state") == "lost")
         server(entry("aaa"), entry("demo", name="Again"), port=s.port)
-        eventually(lambda: "Again" in driver.find_element(By.TAG_NAME, "h1").text, 30)
+        eventually(lambda: "Again" in page(driver), 30)
     driver.execute_script("location.hash = '#/machine/nobody';")
     eventually(lambda: "not here" in page(driver))
 

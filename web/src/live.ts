@@ -23,6 +23,12 @@ export function setPageToken(token: string, stay: boolean): void {
   pageToken.value = token;
 }
 
+/** A connection can die without a word: when the machine slept, or its network changed. Silence this long is not believed. */
+const SILENT_MS = 90_000;
+/** And this long not by who looks at the page again. */
+const DOUBTED_MS = 20_000;
+let heardAt = 0;
+
 const REVOKED = 4010;
 const REFUSED = [1008, 4001, 4002];
 
@@ -63,6 +69,7 @@ async function connect(): Promise<void> {
   clearTimeout(timer);
   socket?.close();
   socket = null;
+  heardAt = Date.now(); // patience begins anew
   const pass = await ticket();
   if (mine !== generation) return;
   const url = new URL("api/console/live", base());
@@ -73,6 +80,7 @@ async function connect(): Promise<void> {
   made.onopen = () => made.send(JSON.stringify({ type: "hello", ...(pass ? { ticket: pass } : pageToken.peek() ? { token: pageToken.peek() } : {}) }));
   made.onmessage = ({ data }) => {
     if (mine !== generation || typeof data !== "string") return;
+    heardAt = Date.now();
     let message: LiveMessage;
     try {
       message = JSON.parse(data) as LiveMessage;
@@ -111,6 +119,7 @@ function again(): void {
 /** At once, without the rest of the wait: someone asked, or came back to the page. */
 export function hurry(): void {
   if (socket && link.peek() === "live") return;
+  if (socket?.readyState === WebSocket.CONNECTING && Date.now() - heardAt < 5000) return; // on its way
   attempt = 0;
   again();
 }
@@ -121,13 +130,25 @@ export function startLive(): void {
   effect(() => {
     const now = `${session.value?.token ?? ""} ${pageToken.value}`;
     if (now === who) return;
+    if (who !== undefined) {
+      waiting = [];
+      machines.clear(); // what only somebody else may see is gone at once, even without a server
+      link.value = "connecting";
+    }
     who = now;
     attempt = 0;
     void connect();
   });
-  document.addEventListener("visibilitychange", () => {
+  const doubt = (silent: number) => {
     if (document.hidden) return;
     if (link.peek() !== "live") hurry();
-  });
+    else if (Date.now() - heardAt > silent) void connect(); // quietly: it is live until it is known to be lost
+  };
+  document.addEventListener("visibilitychange", () => doubt(DOUBTED_MS));
+  window.addEventListener("pageshow", (event) => event.persisted && doubt(DOUBTED_MS));
+  setInterval(() => {
+    if (link.peek() === "live") doubt(SILENT_MS);
+    else if (socket && Date.now() - heardAt > DOUBTED_MS) again(); // an attempt that nobody answers
+  }, 10_000);
   window.addEventListener("online", hurry);
 }

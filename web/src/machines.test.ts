@@ -65,6 +65,14 @@ test("after a reconnection, what the server has no more is gone, and the rest ke
   expect(m.online.value).toBe(0);
 });
 
+test("nothing is left of what somebody else saw", () => {
+  const m = filled(machine("1"));
+  m.clear();
+  expect([keys(m), m.settled.value, m.online.value, m.get("1")]).toEqual([[], false, 0, undefined]);
+  m.take([{ type: "change", key: "1", m: { online: false } }]);
+  expect(m.order.value).toEqual([]);
+});
+
 test("gone, unknown and odd messages", () => {
   const m = filled(machine("1"), machine("2"));
   m.take([{ type: "gone", key: "1" }, { type: "change", key: "9", m: { online: false } }, { type: "change", key: "2" }, { type: "change", key: "2", m: [1] }, { type: "later" }, { type: "machine" }]);

@@ -110,6 +110,17 @@ export class Machines {
     });
   }
 
+  /** As at the beginning. */
+  clear(): void {
+    batch(() => {
+      this.rows.clear();
+      this.seen = null;
+      this.order.value = [];
+      this.online.value = 0;
+      this.settled.value = false;
+    });
+  }
+
   private one(message: LiveMessage): boolean {
     const key = String(message["key"] ?? "");
     switch (message.type) {
