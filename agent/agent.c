@@ -272,6 +272,7 @@ static const struct mui_program program = {
     .applied = applied,
     .stopping = stopping,
     .doomed = terminal_restore,
+    .hung_up = terminal_hung_up,
     .end = end,
 };
 

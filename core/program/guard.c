@@ -43,10 +43,12 @@ static void *guard(void *context)
   sigset_t set;
   watched(&set);
   for (;;) {
-    int number = 0;
-    if (sigwait(&set, &number) != 0)
+    siginfo_t info;
+    int number = sigwaitinfo(&set, &info);
+    if (number < 0)
       continue;
-    if (number == SIGHUP) {
+    bool hung_up = number == SIGHUP && run->app.program->hung_up && run->app.program->hung_up(&info);
+    if (number == SIGHUP && !hung_up) {
       mu_post(run->app.runtime.core, mui_run_reload, NULL, run);
       continue;
     }

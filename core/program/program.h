@@ -3,6 +3,8 @@
 #ifndef MUI_PROGRAM_PROGRAM_H
 #define MUI_PROGRAM_PROGRAM_H
 
+#include <signal.h>
+
 #include <muster/conf.h>
 #include "base/instance.h"
 #include "conf/config.h"
@@ -111,6 +113,7 @@ struct mui_flag {
   void (*run)(struct mui_app *app);
   /* A service: only what provides it is started, and what that needs; `prepare` is not called. NULL: everything. */
   const char *only;
+  const char *only_from; /* the plugin that people are told to configure when nothing provides it */
 };
 
 /* One program. All callbacks on the loop thread; those that are not needed are NULL. */
@@ -148,6 +151,8 @@ struct mui_program {
   void (*stopping)(struct mui_app *app);
   /* The process is about to end without order: only what a signal handler may do. The guard's thread. */
   void (*doomed)(void);
+  /* Whether a SIGHUP tells that the terminal has gone: then it ends the program as SIGTERM does. The guard's thread. */
+  bool (*hung_up)(const siginfo_t *info);
   /* After everything has stopped: frees `app->state`. */
   void (*end)(struct mui_app *app);
 };

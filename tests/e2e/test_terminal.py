@@ -85,13 +85,13 @@ def s(server):
 @pytest.fixture
 def agent(terminal, tmp_path):
     """A function that starts the agent by typing its command; the last line then tells its status."""
-    def begin(url, *arguments, to="", **how):
+    def begin(url, *arguments, to="", before="", **how):
         how.setdefault("keys", tmp_path / "config" / "keys")
         file = tmp_path / "agent.conf"
         file.write_text(configuration(url, **how))
         file.chmod(0o600)
         script = tmp_path / "run"
-        script.write_text(f"{shlex.quote(str(BUILD / 'bin/muster-agent'))} -c {file} {' '.join(arguments)} {to}\necho status=$?\n")
+        script.write_text(f"{before}{shlex.quote(str(BUILD / 'bin/muster-agent'))} -c {file} {' '.join(arguments)} {to}\necho status=$?\n")
         terminal.enter(f". {script}")
         return how["keys"]
     return begin
@@ -287,3 +287,58 @@ def test_the_folder_of_the_user(terminal, agent, s, tmp_path):
     assert re.fullmatch(r"127\.0\.0\.1_\d+\.key", the_file(keys).name)
     terminal.key("C-c")
     terminal.see("status=0")
+
+
+def lives(pid):
+    """A zombie does not."""
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("how", ["foreground", "background", "asking"])
+def test_it_ends_with_its_terminal(terminal, agent, s, tmp_path, how):
+    """What tmux, ssh and windows do when they are closed: the shell passes its SIGHUP on, the kernel sends another."""
+    status = tmp_path / "status"
+    # The subshell outlives the signal that it gets as well, and tells how the agent ended.
+    agent(s.ws, key="" if how == "asking" else KEY, before="(trap : HUP; ", to=f"; echo $? >{status}){' &' if how == 'background' else ''}")
+    if how == "asking":
+        terminal.see(PROMPT)
+    else:
+        online(s)
+    pid = pid_of(tmp_path)
+    try:
+        os.kill(pid, signal.SIGHUP)  # a person's: a reload
+        time.sleep(1)
+        assert lives(pid)
+        terminal.tmux("kill-session")
+        eventually(lambda: not lives(pid), 10)
+        eventually(lambda: status.exists() and status.read_text())
+        assert status.read_text() == "0\n"
+    finally:
+        if lives(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("before,to", [("(trap '' HUP; ", ")"), ("", "& disown")])
+def test_it_outlives_its_terminal_when_told_to(terminal, agent, s, tmp_path, before, to):
+    """As nohup and disown have it; and then SIGHUP still reloads."""
+    log = tmp_path / "log"
+    agent(s.ws, key=KEY, before=before, to=f"2>{log} {to}", top='log = { level = "info"; };')
+    online(s)
+    pid = pid_of(tmp_path)
+    try:
+        terminal.tmux("kill-session")
+        time.sleep(2)
+        assert lives(pid)
+        reloads = log.read_text().count("reload")
+        os.kill(pid, signal.SIGHUP)
+        eventually(lambda: log.read_text().count("reload") > reloads)
+        time.sleep(1)
+        assert lives(pid)
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not lives(pid))
+    finally:
+        if lives(pid):
+            os.kill(pid, signal.SIGKILL)
