@@ -47,14 +47,14 @@ static const struct mu_option options[] = {
      .min = 1,
      .max = 1000000,
      .help = "Logins and registrations together that one address may try within attempts_window; changes of a password "
-             "likewise."},
+             "likewise. Another number at a reload restarts this plugin and all that need it."},
     {.key = "attempts_window",
      .type = MU_OPT_INT,
      AT(attempts_window),
      .preset = "900",
      .min = 1,
      .max = 86400,
-     .help = "Seconds of that window."},
+     .help = "Seconds of that window; at a reload as attempts."},
     {.key = "api_keys",
      .type = MU_OPT_INT,
      AT(api_keys),
@@ -189,7 +189,7 @@ static int reconfigure(void *context, const void *given)
 {
   struct self *self = context;
   const struct config *config = given, *old = self->config;
-  /* Routes stand as they were claimed. */
+  /* The core copied them when the routes were claimed; everything else is read where it is used. */
   if (config->attempts != old->attempts || config->attempts_window != old->attempts_window)
     return MU_RESTART;
   if (strcmp(config->jwt_secret, old->jwt_secret) != 0) {
@@ -202,7 +202,8 @@ static int reconfigure(void *context, const void *given)
   }
   self->config = config;
   hasher_bounds(self->hasher, (size_t)config->hash_threads, (size_t)config->hash_queue);
-  watch_start(self->watch);
+  if (config->watch_every < old->watch_every || config->watch_every > old->watch_every)
+    watch_start(self->watch); /* otherwise frequent reloads would put off the look for ever */
   return 0;
 }
 

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: ISC
 """What is open ends with the right to it: API keys and login tokens in the session protocol, bans, deletions, other programs."""
+import base64
+import json
 import time
+import urllib.request
 
 import pytest
 
 from accounts import KINDS, PASSWORD, Accounts
 from conftest import eventually
 from hostile import CLOSE
+from relays import Relay
 from sessions import Client
 
 PROMISE_S = 10  # for what other programs change
@@ -184,3 +188,38 @@ def test_two_servers_on_one_database(accounts, tmp_path):
     assert not b.password_file.exists()
     b.secrets |= a.secrets
     b.stop()
+
+
+def test_a_reload_of_plain_options_keeps_channels_open(tmp_path):
+    """The relay needs auth_accounts: restarted, it would take every channel along."""
+    relay = Relay("sqlite", tmp_path / "relay")
+
+    def reload(text, count):
+        relay.server.reload(relay.server.text([p.replace(f'password_file = "{tmp_path}/relay/admin-password"; attempts = 1000;', text) for p in relay.plugins]))
+        eventually(lambda: relay.server.log.count("reloaded: ") == count)
+        return next(line for line in reversed(relay.server.log.splitlines()) if "reloaded: " in line)
+
+    try:
+        first = tmp_path / "relay" / "admin-password"
+        eventually(lambda: first.exists() and first.read_text().endswith("\n"))
+        name, password = first.read_text().split()
+        endpoint = relay.endpoint()
+        channel = relay.join(endpoint)
+        rest = "first_admin = \"root_1\"; api_keys = 7; hash_threads = 2; hash_queue = 9; watch_every = 2.0; watch_users = 50;"
+        line = reload(f'attempts = 1000; token_days = 3; {rest} password_file = "{tmp_path}/elsewhere";', 1)
+        assert "0 restarted, 1 reconfigured" in line, line
+        other = relay.join(endpoint)
+        other.say("still there")
+        assert channel.text() == "still there"
+        request = urllib.request.Request(f"http://127.0.0.1:{relay.server.port}/api/auth/login", headers={"Content-Type": "application/json"},
+                                         data=json.dumps({"username": name, "password": password}).encode())
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            token = json.load(answer)["data"]["token"]
+        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        assert claims["exp"] - claims["iat"] == 3 * 86400
+        # The one that is claimed with the routes.
+        line = reload(f'attempts = 999; token_days = 3; {rest} password_file = "{tmp_path}/elsewhere";', 2)
+        assert "2 restarted, 0 reconfigured" in line, line
+        assert channel.closing()[1] in (1001, 1012)
+    finally:
+        relay.stop()
