@@ -163,7 +163,8 @@ int main(int argc, char **argv)
                                                    "one-time password",
                                            .kinds = 1u << MU_SERVER,
                                            .run = admin_run,
-                                           .only = MU_SERVICE_ACCOUNTS}};
+                                           .only = MU_SERVICE_ACCOUNTS,
+                                           .only_from = "auth_accounts"}};
   const struct mui_program program = {
       .name = "musterd",
       .summary = "watches machines over WebSocket; what it does comes from plugins",

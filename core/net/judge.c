@@ -31,6 +31,12 @@ void mui_http_refuse(struct mu_http *request, int status, const char *code, cons
 static bool judge_version(struct mu_http *request, bool *old)
 {
   char version[16];
+  /* The library decodes the URL while it looks for the line's end, which %0A and %0D then are. */
+  if (lws_hdr_total_length(request->wsi, WSI_TOKEN_HTTP) <= 0) {
+    mui_http_refuse(request, 400, "bad_path",
+                    "the request line names no HTTP version, or its URL has a line break (%0A, %0D)");
+    return false;
+  }
   if (!known_header(request->wsi, WSI_TOKEN_HTTP, version, sizeof version))
     version[0] = '\0';
   *old = strncmp(version, "HTTP/1.0", 8) == 0;

@@ -178,7 +178,7 @@ int mui_plan_check(struct mui_host *host, const struct mui_plan *plan, bool leni
   if (problems->errors == before || incomplete)
     mui_order(host, set, plan, incomplete, lenient, problems);
   if (problems->errors == before && plan->only)
-    mui_order_only(set, plan->only, problems);
+    mui_order_only(set, plan, problems);
   if (problems->errors == before)
     return 0;
   return required && problems->errors - before == refused ? MU_EUNAVAILABLE : MU_ECONF;

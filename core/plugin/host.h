@@ -27,6 +27,7 @@ struct mui_plan {
   const char *const *dirs; /* plugin_dirs, ended by NULL */
   const mui_setting *use;  /* for all: group service → instance; NULL: absent */
   const char *only;        /* a service: only its providers run, and what those need; NULL: all */
+  const char *only_from;   /* a plugin that provides it, for people */
 };
 
 /* A running instance. */

@@ -167,7 +167,7 @@ struct mui_set {
 void mui_order(struct mui_host *host, struct mui_set *set, const struct mui_plan *plan, bool incomplete, bool lenient,
                struct mui_problems *problems);
 /* Takes out what neither provides the service nor is needed for it. Nothing left is a problem. */
-void mui_order_only(struct mui_set *set, const char *service, struct mui_problems *problems);
+void mui_order_only(struct mui_set *set, const struct mui_plan *plan, struct mui_problems *problems);
 /* A need of the unit that nothing in the set provides, or NULL. */
 const char *mui_missing(const struct mui_set *set, const struct mui_unit *unit);
 /* Whether a service is meant to have many providers. */

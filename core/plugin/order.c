@@ -255,13 +255,13 @@ static bool serves(const struct mui_unit *unit, const struct mui_set *set, const
   return false;
 }
 
-void mui_order_only(struct mui_set *set, const char *service, struct mui_problems *problems)
+void mui_order_only(struct mui_set *set, const struct mui_plan *plan, struct mui_problems *problems)
 {
   /* Whatever needs something stands behind it, so one pass from the end is enough. */
   for (size_t i = 0; i < set->count; i++)
     set->at[i]->mark = 0;
   for (size_t i = set->count; i-- > 0;)
-    set->at[i]->mark = serves(set->at[i], set, service);
+    set->at[i]->mark = serves(set->at[i], set, plan->only);
   size_t kept = 0;
   for (size_t i = 0; i < set->count; i++)
     if (set->at[i]->mark)
@@ -270,5 +270,6 @@ void mui_order_only(struct mui_set *set, const char *service, struct mui_problem
       mui_unit_free(set->at[i]);
   set->count = kept;
   if (kept == 0)
-    mui_problem(problems, false, NULL, 0, "no configured plugin provides %s", service);
+    mui_problem(problems, false, NULL, 0, "no configured plugin provides %s%s%s", plan->only,
+                plan->only_from ? "; configure the plugin " : "", plan->only_from ? plan->only_from : "");
 }

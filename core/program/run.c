@@ -274,8 +274,10 @@ int mui_run(const struct mui_program *program, const char *path, const struct mu
                           .flag = flag,
                           .kinds = kinds};
   run->setup = mui_setup_load(program, path, kinds, &problems);
-  if (run->setup && flag)
+  if (run->setup && flag) {
     run->setup->plan.only = flag->only;
+    run->setup->plan.only_from = flag->only_from;
+  }
   int status = MUI_STATUS_CONFIG;
   if (run->setup && problems.errors == 0) {
     mui_log_level((enum mu_level)mui_setup_common(run->setup)->log.level);

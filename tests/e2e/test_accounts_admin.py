@@ -118,7 +118,7 @@ def test_nobody_keeps_accounts(tmp_path):
     a = Accounts("sqlite", tmp_path / "a")
     for plugins in ([a.store()], ['{ name = "auth_static"; }']):
         status, out, err = add_admin(a, "admin", plugins)
-        assert (status, out) == (78, "") and "no configured plugin provides accounts/1" in err
+        assert (status, out) == (78, "") and "no configured plugin provides accounts/1; configure the plugin auth_accounts" in err
     assert not a.path.exists()  # and nothing was started
 
 

@@ -111,6 +111,14 @@ def test_big_bodies_hold_nobody_up(shared, text):
             assert status_of(answer) == 400 and code(answer) in ("INVALID_JSON", "VALIDATION_ERROR")
 
 
+@pytest.mark.parametrize("path", ("/api/probe/things%0A", "/api/probe/things%0d", "/%0D%0AX:%20y", "/api/probe/things?q=%0A"))
+def test_line_breaks_in_the_url(shared, path):
+    """They end the request line for the library: a mistake of the URL, and not of the HTTP version."""
+    answer = shared.talk(request(f"GET {path} HTTP/1.1", "Host: t", "Connection: close"))
+    assert status_of(answer) == 400 and b"line break (%0A, %0D)" in answer, answer
+    assert status_of(shared.talk(request("GET /api/probe/things HTTP/3.7", "Host: t"))) == 505
+
+
 def test_mutated_requests(shared):
     """Whatever is done to good requests, each is answered with a status that fits or cut; no 5xx, no answer to nobody."""
     rng = random.Random(11)
