@@ -105,8 +105,10 @@ static int answer(mu_http *request, const struct ring *ring, const struct span *
                 (long long)HOUR_MS, (long long)span->from_ms, (long long)span->step_ms, ring ? ring_left_out(ring) : 0);
   put_series(&out, ring);
   mu_buf_adds(&out, ",\"t\":[");
-  for (unsigned i = 0; i < span->points; i++)
-    mu_buf_printf(&out, "%s%lld", i ? "," : "", (long long)(span->from_ms + i * span->step_ms));
+  for (unsigned i = 0; i < span->points; i++) {
+    int64_t at = span->from_ms + i * span->step_ms;
+    mu_buf_printf(&out, "%s%lld", i ? "," : "", (long long)at);
+  }
   mu_buf_adds(&out, "],\"v\":[");
   for (size_t i = 0; ring && i < ring_series(ring); i++)
     put_values(&out, ring, i, span);
@@ -258,7 +260,7 @@ void history_free(struct console *console)
   struct ring *ring;
   struct mu_str key;
   while (console->asked)
-    asked_free(console->asked);
+    asked_free(console->asked); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
   while (console->rings && (ring = mu_map_next(console->rings, &position, &key))) {
     mu_map_del(console->rings, key);
     ring_free(ring);

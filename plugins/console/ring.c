@@ -182,7 +182,8 @@ static void put_named(struct ring **ring, double value, const char *format, ...)
   char name[RING_NAME];
   va_list args;
   va_start(args, format);
-  int len = vsnprintf(name, sizeof name, format, args);
+  int len =
+      vsnprintf(name, sizeof name, format, args); /* NOLINT(clang-analyzer-valist.Uninitialized): va_start is above */
   va_end(args);
   if (len > 0 && (size_t)len < sizeof name)
     put(ring, name, value);
