@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Parts that pages share. Everything that came from outside is shown as text.
 import { signal } from "@preact/signals";
-import type { ComponentChildren, JSX } from "preact";
+import { Fragment, type ComponentChildren, type JSX } from "preact";
 import { useCallback, useEffect, useId, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api";
 import { t } from "./words";
@@ -12,6 +12,23 @@ export function Name({ text, class: className = "" }: { text: string; class?: st
     <bdi class={`name ${className}`} title={text}>
       {text}
     </bdi>
+  );
+}
+
+// A mark that begins an isolation and does not end it reaches out of an inline <bdi>: the end of the element ends the mark's instead.
+const bidiMarks = /[\u202a-\u202e\u2066-\u2069]/g;
+
+/** Texts from outside beside each other: none turns the order of the others. */
+export function Beside({ list }: { list: readonly string[] }) {
+  return (
+    <>
+      {list.map((text, n) => (
+        <Fragment key={n}>
+          {n > 0 && " · "}
+          <bdi>{text.replace(bidiMarks, "")}</bdi>
+        </Fragment>
+      ))}
+    </>
   );
 }
 

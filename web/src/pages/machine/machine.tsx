@@ -13,7 +13,7 @@ import { href } from "../../router";
 import type { PageProps } from "../../routes";
 import { site, siteKnown } from "../../site";
 import { remember, remembered } from "../../stored";
-import { Empty, level, Loading, Name } from "../../ui";
+import { Beside, Empty, level, Loading, Name } from "../../ui";
 import { Chart, type Range } from "./chart";
 import { charts, spans, zoomed, type ChartSpec } from "./charts";
 import { flatten, History, parsePast } from "./history";
@@ -137,7 +137,7 @@ function Head({ machine, s, d }: { machine: Machine; s: Summary; d: Details }) {
         <span class="soft">{since}</span>
       </div>
       <p class="soft about">
-        <bdi>{[machine.location, s.platform, d.model, s.memoryTotal ? bytes(s.memoryTotal) : ""].filter(Boolean).join(" · ")}</bdi>
+        <Beside list={[machine.location, s.platform, d.model, s.memoryTotal ? bytes(s.memoryTotal) : ""].filter(Boolean)} />
       </p>
       {!machine.online && machine.lastSeen > 0 && (
         <p class="note" role="status">

@@ -5,7 +5,7 @@ import { ago, bytes, percent, span, speed } from "../../format";
 import { Flag } from "../../flags";
 import { titleOf, type Machine, type Row } from "../../machines";
 import { href } from "../../router";
-import { Meter } from "../../ui";
+import { Beside, Meter } from "../../ui";
 import { t } from "./words";
 
 export const machineHref = (machine: Machine): string => href(`/machine/${encodeURIComponent(machine.id)}`, { key: machine.key });
@@ -14,8 +14,8 @@ export const stateText = (machine: Machine): string => t(machine.online ? "onlin
 export const usedOf = (used: number | undefined, total: number | undefined): string =>
   used === undefined || total === undefined ? "" : t("of", { used: bytes(used), total: bytes(total) });
 
-const about = (machine: Machine, s: Summary): string =>
-  [machine.location, s.platform, s.cores ? t("cores", { n: s.cores }) : "", s.memoryTotal ? bytes(s.memoryTotal) : ""].filter(Boolean).join(" · ");
+const about = (machine: Machine, s: Summary): readonly string[] =>
+  [machine.location, s.platform, s.cores ? t("cores", { n: s.cores }) : "", s.memoryTotal ? bytes(s.memoryTotal) : ""].filter(Boolean);
 
 /** "↓ 1.2 MiB/s", the arrow in words for those who do not see it. */
 export function Speed({ way, value }: { way: "rx" | "tx"; value: number | undefined }) {
@@ -30,7 +30,7 @@ export function Speed({ way, value }: { way: "rx" | "tx"; value: number | undefi
 export function Card({ row }: { row: Row }) {
   const machine = row.data.value;
   const s = summary(machine.metrics);
-  const aboutText = about(machine, s);
+  const facts = about(machine, s);
   return (
     <article class={`card ${stateClass(machine)}`} data-id={machine.id} data-online={String(machine.online)}>
       <header>
@@ -43,8 +43,8 @@ export function Card({ row }: { row: Row }) {
         <span class="state">{stateText(machine)}</span>
         <Flag country={machine.country} title={machine.location} />
       </header>
-      <p class="about" title={aboutText}>
-        <bdi>{aboutText || "\u00a0"}</bdi>
+      <p class="about" title={facts.join(" · ")}>
+        {facts.length > 0 ? <Beside list={facts} /> : "\u00a0"}
       </p>
       <div class="bars">
         {s.cpu !== undefined && <Meter label={t("cpu")} value={s.cpu} text={percent(s.cpu)} title={s.load.length > 0 ? s.load.map((n) => n.toFixed(2)).join("  ") : ""} />}

@@ -6,7 +6,7 @@ import { summary } from "../../figures";
 import { ago, dash, percent, span, speed } from "../../format";
 import { Flag } from "../../flags";
 import { titleOf, type Row } from "../../machines";
-import { level } from "../../ui";
+import { Beside, level } from "../../ui";
 import { machineHref, stateClass, stateText, usedOf } from "./card";
 import { Tally, type Group } from "./status";
 import type { Part } from "./window";
@@ -36,7 +36,7 @@ function Line({ row }: { row: Row }) {
   const machine = row.data.value;
   const s = summary(machine.metrics);
   const { when, wide, owner } = room.value;
-  const about = [machine.location, s.platform].filter(Boolean).join(" · ");
+  const about = [machine.location, s.platform].filter(Boolean);
   return (
     <tr class={`card ${stateClass(machine)}`} data-id={machine.id} data-online={String(machine.online)}>
       <th scope="row">
@@ -46,7 +46,11 @@ function Line({ row }: { row: Row }) {
             <bdi class="name">{titleOf(machine)}</bdi>
           </a>
           <Flag country={machine.country} title={machine.location} />
-          {wide && <bdi class="name about" title={about}>{about}</bdi>}
+          {wide && (
+            <span class="name about" title={about.join(" · ")}>
+              <Beside list={about} />
+            </span>
+          )}
         </div>
       </th>
       <Share label={t("cpu")} value={s.cpu} title={s.load.map((n) => n.toFixed(2)).join("  ")} />
