@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: ISC
+// Public status: two real agents, seen without a login.
+export default async function (j) {
+  const { assert } = j;
+  const heard = [];
+  const page = await j.open();
+  page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => heard.push(String(payload))));
+  await page.reload();
+  await j.live(page);
+  await page.waitForSelector('.card[data-id="demo"][data-online="true"]');
+  await j.until(page, () => document.querySelectorAll(".card[data-online=true] .bar").length >= 6);
+  const card = page.locator('.card[data-id="demo"]');
+  for (const word of ["CPU", "Memory", "Disk", "Machine demo"]) assert.ok((await card.innerText()).includes(word), word);
+  assert.ok((await page.locator("h2").allInnerTexts()).some((text) => text.startsWith("lab")));
+  assert.equal(await page.locator("#sign-in").count(), 1);
+
+  // In place: the same elements, other texts; the order stays.
+  await page.evaluate(() => (window.before = [...document.querySelectorAll(".card, .card *")]));
+  const order = () => page.evaluate(() => [...document.querySelectorAll(".card")].map((c) => c.dataset.id));
+  const text = await page.locator("main").innerText();
+  const first = await order();
+  await j.until(page, (old) => document.querySelector("main").innerText !== old, text);
+  await page.waitForTimeout(3000);
+  assert.deepEqual(await order(), first);
+  const names = await page.evaluate(() => [...document.querySelectorAll(".card")].map((c) => c.querySelector(".name").textContent).filter((name) => name.startsWith("Machine ")));
+  assert.deepEqual(names, ["Machine demo", "Machine second"]);
+  assert.ok((await page.evaluate(() => window.before.filter((e) => !e.isConnected).length)) <= 1);
+
+  await page.fill("#search", "second");
+  await j.until(page, () => document.querySelectorAll(".card").length === 1);
+  await page.fill("#search", "no such machine");
+  await page.waitForSelector("#empty");
+  await page.fill("#search", "");
+  await j.until(page, (n) => document.querySelectorAll(".card").length === n, first.length);
+
+  // No address of a machine reaches the page.
+  assert.ok(heard.length > 3);
+  for (const frame of heard) assert.ok(!/"ip"|\b127\.0\.0\.1\b/.test(frame), frame);
+  assert.ok(!/\b\d+\.\d+\.\d+\.\d+\b/.test(await page.locator("main").innerText()));
+
+  // By keyboard alone: a card's link is reached, and opens.
+  await page.locator("#search").focus();
+  for (let n = 0; n < 20 && !(await page.evaluate(() => document.activeElement.closest(".card"))); n++) await page.keyboard.press("Tab");
+  const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).boxShadow + getComputedStyle(document.activeElement, "::after").outlineStyle);
+  assert.notEqual(outline, "nonenonenone", "focus is seen");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".machine");
+
+  // An agent that ends is shown as offline, and as back.
+  await j.go(page, "/");
+  await j.ask("stop_agent", { id: "second" });
+  await page.waitForSelector('.card[data-id="second"][data-online="false"]', { timeout: 30_000 });
+  await j.ask("start_agent", { id: "second" });
+  await page.waitForSelector('.card[data-id="second"][data-online="true"]', { timeout: 30_000 });
+  await j.fits(page, "status");
+  j.quiet();
+}
