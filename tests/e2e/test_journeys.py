@@ -66,7 +66,7 @@ class Place:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.whole = Whole(folder / "server", **how).begin()
-        self.agents, self.channel, self.heard = {}, None, []
+        self.agents, self.joined, self.channel, self.heard = {}, None, None, []
         self.ends = contextlib.ExitStack()
 
     def start_agent(self, id):
@@ -78,6 +78,18 @@ class Place:
 
     def stop_agent(self, id):
         self.agents.pop(id).stop()
+
+    def paste(self, line):
+        """The line as a person pastes it, but for where the agent and its files are; then the service."""
+        folder = self.folder / "joined"
+        folder.mkdir()
+        command = f"{BUILD}/bin/muster-agent -c {folder}/muster-agent.conf"
+        conf = f'key_dir = "{folder}/keys";\ncollectors = ( {{ name = "cpu"; interval = 0.5; }}, {{ name = "memory"; interval = 0.5; }} );\nadaptive = "off";\n'
+        (folder / "muster-agent.conf").write_text(conf)
+        assert "| sudo muster-agent --join " in line
+        done = subprocess.run(["sh", "-c", line.replace("sudo muster-agent", command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout
+        self.joined = Program("muster-agent", folder, conf, arguments=["--service"])
 
     def device(self, address, id, name):
         """A device at an endpoint that does as it is told, in a thread."""
@@ -120,8 +132,8 @@ class Place:
         elif what == "change_password":
             token = self.whole.login(user).data["token"]
             assert self.whole.call("PUT", "/api/auth/password", {"old_password": PASSWORD, "new_password": PASSWORD + "x"}, token).status == 200
-        elif what == "invite":
-            return self.whole.code()
+        elif what == "paste":
+            self.paste(asked["line"])
         elif what == "device":
             self.device(asked["address"], asked["id"], asked["name"])
         elif what == "device_says":
@@ -142,6 +154,8 @@ class Place:
         self.device_leaves()
         for each in self.agents.values():
             each.stop()
+        if self.joined and self.joined.alive():  # its key may have been taken back: then it ended by itself
+            self.joined.stop()
         self.whole.stop()
 
 

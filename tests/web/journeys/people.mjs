@@ -1,37 +1,71 @@
 // SPDX-License-Identifier: ISC
-// What belongs to people: API keys, adding a machine, registration with an invite code; an administrator's users, bans and log.
+// An administrator makes an invite code, somebody registers with it, adds a machine with the lines that the page shows, and is banned.
 export default async function (j) {
   const { assert } = j;
   const admin = await j.open();
   await j.login(admin, "admin", j.adminPassword);
-  const code = await j.ask("invite");
-  await j.go(admin, "/admin");
-  await admin.waitForSelector("#admin");
-  await j.until(admin, (user) => document.querySelector("#admin").innerText.includes(user), j.user);
   await j.go(admin, "/admin/codes");
-  await j.until(admin, (text) => document.querySelector("main").innerText.includes(text), code);
+  await admin.getByRole("button", { name: "New invite code" }).click();
+  await admin.locator("dialog button[type=submit]").click();
+  await j.until(admin, () => document.querySelector("dialog .copy code, #codes .copy code"));
+  const code = (await admin.locator(".copy code").first().innerText()).match(/[\w-]{8,12}$/)[0];
+  await admin.keyboard.press("Escape");
 
+  const name = `new_${Date.now() % 1_000_000}`;
   const page = await j.open("#/register");
   await page.waitForSelector("#register");
-  const inputs = page.locator("#register input");
-  assert.ok((await inputs.count()) >= 4);
   await j.fits(page, "register");
+  await page.fill("#register [name=code]", code);
+  await page.fill("#register [name=username]", name);
+  await page.fill("#register [name=email]", "no address");
+  await page.fill("#register [name=password]", "short");
+  await page.click("#register button[type=submit]");
+  await j.until(page, () => document.querySelectorAll('#register [aria-invalid="true"]').length === 2);
+  await page.fill("#register [name=email]", `${name}@example.org`);
+  await page.fill("#register [name=password]", j.password);
+  await page.click("#register button[type=submit]");
+  await page.waitForSelector("#sign-out, #login");
+  if (await page.locator("#login").count()) await j.login(page, name);
 
-  const mine = await j.open();
-  await j.login(mine);
-  await j.go(mine, "/add");
-  await mine.waitForSelector("#add");
-  await mine.locator("#add input").first().fill("journey-machine");
-  await mine.locator("#add button[type=submit]").first().click();
-  await j.until(mine, () => document.querySelector("#add").innerText.includes("muster-agent --join"));
-  const shown = await mine.locator("#add").innerText();
-  assert.ok(shown.includes("systemctl enable --now muster-agent"), shown);
-  await j.go(mine, "/keys");
-  await j.until(mine, () => document.querySelector("main").innerText.includes("journey-machine"));
-  assert.ok(!(await mine.locator("main").innerText()).includes("--join"), "the key is shown once");
+  // A machine: the lines that are shown are pasted, and the page sees it come.
+  await j.go(page, "/add");
+  await page.fill("#add input[name=machine]", "journey-machine");
+  await page.click("#add button[type=submit]");
+  await page.waitForSelector("#lines .copy code");
+  const [join, start] = await page.locator("#lines .copy code").allInnerTexts();
+  assert.equal(start, "sudo systemctl enable --now muster-agent");
+  await j.fits(page, "the lines");
+  await j.ask("paste", { line: join });
+  await j.until(page, () => document.querySelector("#add").innerText.includes("is here."));
+  const key = join.match(/'([^']+)'/)[1];
+  await j.go(page, "/keys");
+  await j.until(page, () => document.querySelector("main").innerText.includes("journey-machine"));
+  assert.ok(!(await page.content()).includes(key), "the key is shown once");
   for (const width of [768, 390]) {
-    await mine.setViewportSize({ width, height: 900 });
-    await j.fits(mine, `keys at ${width}`);
+    await page.setViewportSize({ width, height: 900 });
+    await j.fits(page, `keys at ${width}`);
   }
-  j.quiet();
+  await j.go(page, "/");
+  await page.waitForSelector('.card[data-online="true"]');
+  await j.until(page, (user) => [...document.querySelectorAll(".card")].some((c) => c.innerText.includes(user)), name);
+
+  // Banned: the page is signed out by itself, and the log says why.
+  await j.go(admin, "/admin");
+  await admin.getByRole("button", { name: `Ban: ${name}`, exact: true }).click();
+  await admin.locator("dialog input").first().fill("because <b>of</b> this");
+  await admin.locator("dialog button.danger, dialog button[type=submit]").first().click();
+  await page.waitForSelector("#sign-out", { state: "detached", timeout: 10_000 });
+  await j.until(admin, () => document.querySelector("#users").innerText.includes("because <b>of</b> this"));
+  await j.go(admin, "/admin/log");
+  await j.until(admin, (user) => document.querySelector("main").innerText.includes(user) && document.querySelector("main").innerText.includes("because <b>of</b> this"), name);
+  assert.equal(await admin.locator("main b b, main p b > b").count(), 0);
+  for (const path of ["/admin", "/admin/codes", "/admin/log"]) {
+    await j.go(admin, path);
+    for (const width of [768, 390]) {
+      await admin.setViewportSize({ width, height: 900 });
+      await admin.waitForTimeout(200);
+      await j.fits(admin, `${path} at ${width}`);
+    }
+  }
+  j.quiet(["401", "403"]);
 }
