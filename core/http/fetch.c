@@ -24,6 +24,7 @@ struct mu_fetcher {
   size_t running_count, waiting_count;
   mu_fetch_id last_id;
   struct mui_fetch_frame frame;
+  struct mui_mails *mails;   /* NULL: none was sent yet */
   struct mu_header *headers; /* their texts are ours */
   char *ca_file;
   unsigned at_once, max_waiting;
@@ -268,6 +269,8 @@ static void close_all(mu_fetcher *fetcher)
     take(fetcher, fetch);
     mui_fetch_free(fetch);
   }
+  mui_mails_free(fetcher->mails);
+  fetcher->mails = NULL;
   curl_multi_cleanup(fetcher->multi);
   fetcher->multi = NULL;
   mu_timer_free(fetcher->timer);
@@ -400,9 +403,26 @@ int mu_fetch(mu_fetcher *fetcher, const struct mu_fetch_request *request, mu_fet
   return 0;
 }
 
+int mu_mail(mu_fetcher *fetcher, const struct mu_mail_message *message, mu_fetch_done done, void *context,
+            mu_fetch_id *id)
+{
+  if (id)
+    *id = 0;
+  if (!fetcher || !done)
+    return MU_EINVAL;
+  if (!fetcher->mails)
+    fetcher->mails = mui_mails_new(fetcher->in, &fetcher->frame, fetcher->max_waiting);
+  if (!fetcher->mails)
+    return MU_ENOMEM;
+  int result = mui_mails_add(fetcher->mails, message, done, context, ++fetcher->last_id);
+  if (result == 0 && id)
+    *id = fetcher->last_id;
+  return result;
+}
+
 void mu_fetch_cancel(mu_fetcher *fetcher, mu_fetch_id id)
 {
-  if (!fetcher || !id)
+  if (!fetcher || !id || mui_mails_cancel(fetcher->mails, id))
     return;
   struct mui_fetch *lists[] = {fetcher->running, fetcher->waiting};
   for (size_t i = 0; i < MU_COUNT(lists); i++)
@@ -419,5 +439,5 @@ void mu_fetch_cancel(mu_fetcher *fetcher, mu_fetch_id id)
 
 size_t mu_fetch_count(const mu_fetcher *fetcher)
 {
-  return fetcher ? fetcher->running_count + fetcher->waiting_count : 0;
+  return fetcher ? fetcher->running_count + fetcher->waiting_count + mui_mails_count(fetcher->mails) : 0;
 }

@@ -44,7 +44,33 @@ bool mui_fetch_header_ok(const struct mu_header *header);
 int mui_fetch_make(const struct mui_fetch_frame *frame, const struct mu_fetch_request *request, struct mui_fetch **out);
 /* The handle must not be with a multi handle any more. */
 void mui_fetch_free(struct mui_fetch *fetch);
+/* What every handle is told, whatever it speaks: certificates, times, nothing from the environment. False: memory. */
+bool mui_fetch_common(CURL *easy, const struct mui_fetch_frame *frame);
+/* Whether the host of a URL says this machine. */
+bool mui_fetch_loopback(const char *host);
+/* What the end of a transfer means; 0: it went well. */
+int mui_fetch_error(CURLcode code);
 /* Fills in the answer from what libcurl says of the end; `type` is the storage of the content type. */
 void mui_fetch_answer(struct mui_fetch *fetch, CURLcode code, struct mu_fetch_answer *answer, char type[64]);
+
+/* ---- mail ------------------------------------------------------------------------------------ */
+
+/* The mails of a fetcher, one at a time. */
+struct mui_mails;
+
+/* NULL: memory. The frame's file name is copied. */
+struct mui_mails *mui_mails_new(mu_instance *in, const struct mui_fetch_frame *frame, size_t max_waiting);
+/* Ends all without `done`; one that is on its way is broken off. NULL is allowed. */
+void mui_mails_free(struct mui_mails *mails);
+int mui_mails_add(struct mui_mails *mails, const struct mu_mail_message *message, mu_fetch_done done, void *context,
+                  mu_fetch_id id);
+/* False: it is none of these. */
+bool mui_mails_cancel(struct mui_mails *mails, mu_fetch_id id);
+size_t mui_mails_count(const struct mui_mails *mails);
+
+/* Whether a mail's address can be sent to: local@domain, ASCII, no quotes. */
+bool mui_mail_address_ok(const char *address);
+/* The whole message, as it goes over the wire. 0, MU_EINVAL: an address or a text is none; MU_EIO, MU_ENOMEM. */
+int mui_mail_write(const struct mu_mail_message *message, int64_t now_ms, struct mu_buf *out);
 
 #endif

@@ -14,7 +14,7 @@
 
 /* ---- what may be asked ----------------------------------------------------------------------- */
 
-static bool is_loopback(const char *host)
+bool mui_fetch_loopback(const char *host)
 {
   struct in_addr v4;
   return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
@@ -43,7 +43,7 @@ int mui_fetch_url_check(const char *url)
   if (strcasecmp(scheme, "https") == 0)
     result = 0;
   else if (strcasecmp(scheme, "http") == 0)
-    result = is_loopback(host) ? 0 : MU_EREFUSED;
+    result = mui_fetch_loopback(host) ? 0 : MU_EREFUSED;
 out:
   curl_free(scheme);
   curl_free(host);
@@ -128,23 +128,15 @@ static int on_socket(void *context, curl_socket_t fd, curlsocktype purpose)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static bool set_up(struct mui_fetch *fetch, const struct mui_fetch_frame *frame, const struct mu_fetch_request *request)
-{
-  CURL *easy = fetch->easy;
-  const char *method = request->method ? request->method : "GET";
-  bool ok = true;
 #define SET(option, value) ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
-  SET(CURLOPT_URL, request->url);
-  SET(CURLOPT_PROTOCOLS_STR, "http,https");
-  SET(CURLOPT_REDIR_PROTOCOLS_STR, "https");
-  SET(CURLOPT_FOLLOWLOCATION, 0L);
+
+bool mui_fetch_common(CURL *easy, const struct mui_fetch_frame *frame)
+{
+  bool ok = true;
   SET(CURLOPT_PROXY, ""); /* empty: not the environment's either */
   SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
   SET(CURLOPT_NOSIGNAL, 1L);
   SET(CURLOPT_VERBOSE, 0L);
-  SET(CURLOPT_ERRORBUFFER, fetch->failure);
-  SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-  SET(CURLOPT_HTTP09_ALLOWED, 0L);
   SET(CURLOPT_SSL_VERIFYPEER, 1L);
   SET(CURLOPT_SSL_VERIFYHOST, 2L);
   SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -155,6 +147,21 @@ static bool set_up(struct mui_fetch *fetch, const struct mui_fetch_frame *frame,
   SET(CURLOPT_CONNECTTIMEOUT_MS, (long)frame->connect_ms);
   /* A name that is still being looked up when time is over: its thread is left to itself, for waiting would hold the loop. */
   SET(CURLOPT_QUICK_EXIT, 1L);
+  return ok;
+}
+
+static bool set_up(struct mui_fetch *fetch, const struct mui_fetch_frame *frame, const struct mu_fetch_request *request)
+{
+  CURL *easy = fetch->easy;
+  const char *method = request->method ? request->method : "GET";
+  bool ok = mui_fetch_common(easy, frame);
+  SET(CURLOPT_URL, request->url);
+  SET(CURLOPT_PROTOCOLS_STR, "http,https");
+  SET(CURLOPT_REDIR_PROTOCOLS_STR, "https");
+  SET(CURLOPT_FOLLOWLOCATION, 0L);
+  SET(CURLOPT_ERRORBUFFER, fetch->failure);
+  SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+  SET(CURLOPT_HTTP09_ALLOWED, 0L);
   SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
   SET(CURLOPT_SOCKOPTDATA, (void *)(uintptr_t)&frame->total_ms);
   SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -223,7 +230,7 @@ void mui_fetch_free(struct mui_fetch *fetch)
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-static int error_of(CURLcode code)
+int mui_fetch_error(CURLcode code)
 {
   switch (code) {
   case CURLE_OK:
@@ -261,7 +268,7 @@ static void content_type(CURL *easy, char type[64])
 
 void mui_fetch_answer(struct mui_fetch *fetch, CURLcode code, struct mu_fetch_answer *answer, char type[64])
 {
-  *answer = (struct mu_fetch_answer){.size = sizeof *answer, .error = error_of(code), .reason = "", .type = ""};
+  *answer = (struct mu_fetch_answer){.size = sizeof *answer, .error = mui_fetch_error(code), .reason = "", .type = ""};
   if (code != CURLE_OK)
     answer->reason = curl_easy_strerror(code); /* fixed words: no host, no URL */
   if (code == CURLE_OPERATION_TIMEDOUT)

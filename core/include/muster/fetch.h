@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /**
  * @file fetch.h
- * HTTP requests to other servers, on the loop: libcurl, in a library of its own (libmuster-http). Loop thread only.
+ * HTTP requests and mail to other servers: libcurl, in a library of its own (libmuster-http). Loop thread only.
  *
  * Link Muster::http (`muster_add_plugin(NAME LIBRARIES Muster::http)`, or pkg-config muster-http). Certificates are verified, redirects
  * are not followed, plain http goes to loopback only, HTTP/2 where the server has it. URLs and headers may hold secrets: neither is
@@ -77,9 +77,39 @@ MU_API void mu_fetcher_free(mu_fetcher *fetcher);
  */
 MU_API int mu_fetch(mu_fetcher *fetcher, const struct mu_fetch_request *request, mu_fetch_done done, void *context,
                     mu_fetch_id *id) MU_MUST_USE;
-/** Ends a request without `done`. Nothing when it has ended. */
+/** Growth-only. Everything is copied; the password and the texts are wiped. */
+struct mu_mail_message {
+  size_t size;
+  /** "smtps://host:465", or "smtp://host:587": there STARTTLS is required, except to loopback. */
+  const char *server;
+  /** To loopback, too. */
+  bool starttls;
+  /** Login; NULL or "": none. PLAIN, LOGIN or CRAM-MD5, what the server offers. */
+  const char *user;
+  const char *password;
+  /** "local@domain", ASCII. */
+  const char *from;
+  /** Who is shown; NULL or "": the address alone. */
+  const char *from_name;
+  /** Addresses, 1 to 100. All see each other. */
+  const char *const *to;
+  size_t to_count;
+  /** UTF-8, no control characters, at most 1000 bytes. */
+  const char *subject;
+  /** UTF-8, lines end with LF or CRLF. */
+  struct mu_str text;
+};
+/**
+ * Sends a plain text mail to all of `to`, or to none; a fetcher sends one at a time, in order, each over a connection of its own and within
+ * `total_ms`. `done`, once, never before this returns: `error` as for requests, MU_EREFUSED also when there is no STARTTLS; with `error` 0
+ * `status` is the server's: 250 it took the mail, 400 to 599 it did not. `type` and `body` are empty.
+ * 0, MU_EINVAL: the server, an address or a text cannot be used, MU_ELIMIT: too many wait, MU_ENOMEM, MU_EIO: no random bytes.
+ */
+MU_API int mu_mail(mu_fetcher *fetcher, const struct mu_mail_message *message, mu_fetch_done done, void *context,
+                   mu_fetch_id *id) MU_MUST_USE;
+/** Ends a request or mail without `done`. Nothing when it has ended. */
 MU_API void mu_fetch_cancel(mu_fetcher *fetcher, mu_fetch_id id);
-/** Requests that run and wait now. */
+/** Requests and mails that run and wait now. */
 MU_API size_t mu_fetch_count(const mu_fetcher *fetcher);
 
 #endif
