@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* What the files of the alert rules share: alerts.c rules in memory, alerts_hits.c hits on their way to the store, alerts_notify.c webhooks. */
+/* What the files of the alert rules share: alerts.c rules in memory, alerts_hits.c hits on their way to the store, alerts_notify.c webhooks,
+ * alerts_mail.c mail. */
 #ifndef RELAY_ALERTS_H
 #define RELAY_ALERTS_H
 
@@ -66,6 +67,7 @@ struct alerting {
   size_t notice_count;
   struct mu_fetcher *fetcher;
   mu_token_key *key; /* of links */
+  struct mails *mails;
   mu_counter *hit, *dropped, *told, *untold;
 };
 
@@ -89,6 +91,15 @@ int64_t hits_last(const struct alerting *alerting, const char *rule_id);
 
 /* ---- alerts_notify.c --------------------------------------------------------------------------- */
 
+enum {
+  NOTICES_MAX = 1000, /* that wait, of webhooks and of mails */
+  NOTICE_TRIES = 4,
+  LINK_SECRET_MIN = 32,
+};
+/** Nanoseconds until the next try, after so many. */
+int64_t notice_pause_ns(unsigned tries);
+/** The address of a link that is good once; false: links are not configured, or memory is out. */
+bool notify_link(const struct alerting *alerting, const struct hit *hit, struct mu_buf *link);
 int notify_init(struct alerting *alerting);
 void notify_fini(struct alerting *alerting);
 /** Stored, and its memory is given away. */
@@ -99,5 +110,15 @@ bool notify_tick(struct alerting *alerting, int64_t now_ns);
 void alerts_wake(struct alerting *alerting);
 /** alert_history.id of a link's token, into `id`. 0, MU_EREFUSED, MU_ESYNTAX, MU_ETIMEOUT. */
 int notify_token(const struct alerting *alerting, struct mu_str token, char id[192]);
+
+/* ---- alerts_mail.c ----------------------------------------------------------------------------- */
+
+int mails_init(struct alerting *alerting);
+void mails_fini(struct alerting *alerting);
+void mails_check(const struct mail_config *config, struct mu_check *check);
+/** A hit that is stored. */
+void mails_add(struct alerting *alerting, const struct hit *hit);
+/** What is due is sent. True: something waits. */
+bool mails_tick(struct alerting *alerting, int64_t now_ns);
 
 #endif

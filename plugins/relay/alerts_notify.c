@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Alerts are told to a webhook, signed, with a link that marks them as read. */
+/* Alerts are told to a webhook, signed; the link that marks one as read. */
 #include <muster/fetch.h>
 #include <muster/rest.h>
 #include <stdio.h>
@@ -11,13 +11,9 @@
 #include "alerts.h"
 
 enum {
-  NOTICES_MAX = 1000,
-  TRIES = 4,
   AT_ONCE = 4,
   SECRET_MIN = 16,
-  LINK_SECRET_MIN = 32,
 };
-static const unsigned pause_s[TRIES] = {0, 5, 30, 120}; /* after so many tries */
 static const char scope[] = "alert-read";
 
 #define AT(member_) .offset = offsetof(struct alert_config, member_)
@@ -53,7 +49,7 @@ const struct mu_option alert_options[ALERT_OPTIONS] = {
      AT(public_url),
      .preset = "\"\"",
      .max = 1000,
-     .help = "How browsers reach this server, \"https://relay.example\": then what the webhook gets holds a link that "
+     .help = "How browsers reach this server, \"https://relay.example\": then what is sent holds a link that "
              "marks the alert as read, once and within 24 hours. Empty: no link."},
     {.key = "link_secret",
      .type = MU_OPT_STRING,
@@ -61,6 +57,11 @@ const struct mu_option alert_options[ALERT_OPTIONS] = {
      .flags = MU_OPT_SECRET,
      .max = 1000,
      .help = "What links are signed with, at least 32 bytes. Empty: a random one, and links end when the server does."},
+    {.key = "mail",
+     .type = MU_OPT_GROUP,
+     AT(mail),
+     .fields = MU_OPTIONS(mail_options),
+     .help = "Mails of each alert, to the address of its rule's owner."},
 };
 
 /* A secret that is not set is NULL: it has no preset. */
@@ -100,12 +101,13 @@ void alerts_check(const struct alert_config *config, struct mu_check *check)
     mu_check_error(check, "alerts.public_url", "public_url has no slash at its end");
   if (secret && secret < LINK_SECRET_MIN)
     mu_check_error(check, "alerts.link_secret", "link_secret needs at least %d bytes", LINK_SECRET_MIN);
+  mails_check(&config->mail, check);
 }
 
 bool alerts_reconfigure(const struct alert_config *old, const struct alert_config *new_)
 {
   return strcmp(said(old->link_secret), said(new_->link_secret)) == 0 &&
-         strcmp(old->webhook_ca_file, new_->webhook_ca_file) == 0;
+         strcmp(old->webhook_ca_file, new_->webhook_ca_file) == 0 && strcmp(old->mail.ca_file, new_->mail.ca_file) == 0;
 }
 
 /* ---- what is told -------------------------------------------------------------------------------- */
@@ -116,12 +118,11 @@ static void member(struct mu_buf *out, const char *name, const char *text)
   mu_buf_json_string(out, mu_str(text));
 }
 
-/* A link that is good once; nothing when links are not configured. */
-static void add_link(const struct alerting *alerting, const struct hit *hit, struct mu_buf *out)
+bool notify_link(const struct alerting *alerting, const struct hit *hit, struct mu_buf *link)
 {
   const char *url = alerting->relay->config->alerts.public_url;
   if (!url[0])
-    return;
+    return false;
   int64_t now_s = mu_now_ms() / 1000;
   struct mu_claims claims = {
       .size = sizeof claims, .issued = now_s, .not_before = now_s, .expires = now_s + ALERT_LINK_S};
@@ -129,13 +130,10 @@ static void add_link(const struct alerting *alerting, const struct hit *hit, str
   memcpy(claims.scope, scope, sizeof scope);
   mu_text *token = mu_token_sign(alerting->key, &claims);
   if (!token)
-    return;
-  struct mu_buf link = MU_BUF_INIT;
-  mu_buf_printf(&link, "%s/api/alert-history/mark-read?token=%s", url, mu_text_data(token));
-  if (!link.failed)
-    member(out, "mark_read_url", link.at);
-  mu_buf_free(&link);
+    return false;
+  mu_buf_printf(link, "%s/api/alert-history/mark-read?token=%s", url, mu_text_data(token));
   mu_text_unref(token);
+  return !link->failed;
 }
 
 static void write_body(const struct alerting *alerting, const struct hit *hit, struct mu_buf *out)
@@ -163,7 +161,10 @@ static void write_body(const struct alerting *alerting, const struct hit *hit, s
   member(out, "alert_level", hit->rule.level);
   mu_buf_adds(out, "}");
   member(out, "triggered_value", hit->value);
-  add_link(alerting, hit, out);
+  struct mu_buf link = MU_BUF_INIT;
+  if (notify_link(alerting, hit, &link))
+    member(out, "mark_read_url", link.at);
+  mu_buf_free(&link);
   mu_buf_adds(out, "}");
 }
 
@@ -202,12 +203,18 @@ static void drop(struct alerting *alerting, struct hit *hit)
   hit_free(hit);
 }
 
+int64_t notice_pause_ns(unsigned tries)
+{
+  static const unsigned pause_s[NOTICE_TRIES] = {0, 5, 30, 120};
+  return pause_s[tries < NOTICE_TRIES ? tries : NOTICE_TRIES - 1] * 1000000000LL;
+}
+
 static void give_up_or_wait(struct alerting *alerting, struct hit *hit, const char *reason, int status)
 {
   mu_log_limited(alerting->relay->in, MU_LOG_WARN, "webhook", "the webhook did not take an alert: %s (status %d)",
                  reason, status);
-  if (hit->tries < TRIES) {
-    hit->due_ns = mu_mono_ns() + pause_s[hit->tries] * 1000000000LL;
+  if (hit->tries < NOTICE_TRIES) {
+    hit->due_ns = mu_mono_ns() + notice_pause_ns(hit->tries);
     return;
   }
   mu_count(alerting->untold, 1);
@@ -273,6 +280,7 @@ static void send(struct alerting *alerting, struct hit *hit)
 
 void notify_add(struct alerting *alerting, struct hit *hit)
 {
+  mails_add(alerting, hit);
   if (!said(alerting->relay->config->alerts.webhook)[0] || alerting->notice_count >= NOTICES_MAX) {
     mu_count(alerting->untold, alerting->notice_count >= NOTICES_MAX);
     hit_free(hit);
@@ -296,7 +304,8 @@ bool notify_tick(struct alerting *alerting, int64_t now_ns)
     if (hit->due_ns <= now_ns)
       send(alerting, hit);
   }
-  return alerting->notices != NULL;
+  bool mails = mails_tick(alerting, now_ns);
+  return alerting->notices != NULL || mails;
 }
 
 /* ---- links --------------------------------------------------------------------------------------- */
@@ -328,12 +337,13 @@ int notify_init(struct alerting *alerting)
   struct mu_str own = {(const char *)random, sizeof random};
   alerting->key = mu_token_key_new(secret[0] ? mu_str(secret) : own, "muster-relay", "alert-history");
   mu_secret_wipe(random, sizeof random);
-  return alerting->key ? 0 : MU_ENOMEM;
+  return alerting->key ? mails_init(alerting) : MU_ENOMEM;
 }
 
 void notify_fini(struct alerting *alerting)
 {
   while (alerting->notices)
     drop(alerting, alerting->notices); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
+  mails_fini(alerting);
   mu_token_key_free(alerting->key);
 }

@@ -31,6 +31,19 @@ enum {
   RELAY_TOKEN_DIGEST_SIZE = 65, /**< SHA-256 in lower-case hex, with its NUL */
 };
 
+/** Of alerts.mail: alerts_mail.c. */
+struct mail_config {
+  const char *server; /**< "": no mail */
+  bool starttls;
+  const char *user;
+  const char *password;
+  const char *from;
+  const char *from_name;
+  const char *ca_file;
+  int64_t per_user;
+  int64_t period;
+};
+
 /** Of alerts: alerts_notify.c. */
 struct alert_config {
   int64_t days;
@@ -39,6 +52,7 @@ struct alert_config {
   const char *webhook_ca_file;
   const char *public_url; /**< without a slash at its end; "" when not configured */
   const char *link_secret;
+  struct mail_config mail;
 };
 
 /** Filled from the option table in plugin.c. */
@@ -206,8 +220,9 @@ struct data_value {
 };
 
 /* alerts*.c. */
-enum { ALERT_OPTIONS = 6 };
+enum { ALERT_OPTIONS = 7, MAIL_OPTIONS = 9 };
 extern const struct mu_option alert_options[ALERT_OPTIONS];
+extern const struct mu_option mail_options[MAIL_OPTIONS];
 void alerts_check(const struct alert_config *config, struct mu_check *check);
 /** Whether the other options can be taken as it runs. */
 bool alerts_reconfigure(const struct alert_config *old, const struct alert_config *new_);

@@ -35,7 +35,7 @@ static const struct mu_rest_field alert_fields[] = {
     MAY("read_at", TIME),
     MAY("processed_at", TIME),
     IS("notification_sent", BOOLEAN, .help = "The webhook took it"),
-    IS("email_sent", BOOLEAN),
+    IS("email_sent", BOOLEAN, .help = "The mail server took its mail"),
     IS("alert_rule", OBJECT, .fields = MU_REST_FIELDS(rule_fields)),
     IS("device", OBJECT, .fields = MU_REST_FIELDS(device_fields)),
     IS("alertRuleId", STRING, .help = "From here on the same again, as other clients read it"),
