@@ -47,9 +47,9 @@ if __name__ == "__main__":
 import pytest  # noqa: E402
 import websockets  # noqa: E402
 
-from conftest import BUILD, SECRET, agent_headers, documented, eventually, free_port  # noqa: E402
+from conftest import BUILD, SECRET, agent_headers, documented, eventually  # noqa: E402
 from test_page import browser, errors  # noqa: E402, F401
-from whole import STATIC_KEY, USER, USER_PASSWORD, Whole  # noqa: E402, F401
+from whole import USER, USER_PASSWORD, Whole  # noqa: E402
 
 NODE_ENV = {**os.environ, "NODE_PATH": "/usr/share/nodejs"}
 SHOWN_NOT_RUN = {"examples/clients/websocat/websocat.sh"}

@@ -19,7 +19,7 @@ import time
 import pytest
 
 from accounts import ADMIN_PASSWORD, PASSWORD
-from conftest import ALL_COLLECTORS, BUILD, ROOT, SANITIZED, SECRET, Program, documented, entry, eventually
+from conftest import ALL_COLLECTORS, BUILD, ROOT, SANITIZED, SECRET, Program, entry, get
 from relays import Channel
 from test_page import Feeder, moving
 from whole import REPORTERS, Whole
@@ -250,6 +250,14 @@ def test_journey(name, installed, place):
     go(name, installed, place)
 
 
+def test_login_needs_no_relay(installed, tmp_path):
+    made = Place(tmp_path / "p", only=("auth_static", "machines", "console"))
+    try:
+        go("small", installed, made)
+    finally:
+        made.close()
+
+
 @pytest.mark.alone
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's speed says nothing")
 def test_500_machines_stay_smooth(installed, tmp_path):
@@ -311,17 +319,8 @@ def test_a_foreign_origin_gets_no_channel(place, path):
         assert handshake(origin) == 403, origin
 
 
-def test_public_status_needs_little_and_login_no_relay(installed, tmp_path, server):
+def test_public_status_needs_little(server):
     """auth_static, machines and console alone; what is missing is named."""
     s = server(plugins=['{ name = "auth_static"; }', '{ name = "machines"; }', '{ name = "console"; }'])
-    site = json.loads(eventually(lambda: _site(s)))
+    site = get(s.http + "/api/console/site")
     assert site["status"] == "open" and site["login"] is False and site["pages"]["relay"] is False and site["missing"]["relay"] == "relay"
-
-
-def _site(s):
-    connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=10)
-    try:
-        connection.request("GET", "/api/console/site")
-        return connection.getresponse().read()
-    finally:
-        connection.close()
