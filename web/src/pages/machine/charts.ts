@@ -76,7 +76,7 @@ export function charts(names: readonly string[]): ChartSpec[] {
   }
   add({ id: "load", title: "load", word: true, unit: "", lines: fixed(["cpu.load1", "load1"], ["cpu.load5", "load5"], ["cpu.load15", "load15"]) });
   const disks = rows("disk", "disks", "used_percent");
-  add({ id: "disk", title: "diskUse", word: true, unit: "%", max: 100, lines: disks.length > 0 ? disks : fixed(["disk.used_percent", "disk"]) });
+  add({ id: "disk", title: "diskUse", word: true, unit: "%", max: 100, lines: disksWith(disks, fixed(["disk.used_percent", "disk"])) });
   const rx = rows("network", "interfaces", "rx_speed");
   const tx = rows("network", "interfaces", "tx_speed");
   if (rx.length > 1) add({ id: "rx", title: "receivedBy", word: true, unit: "B/s", lines: rx });
@@ -99,6 +99,12 @@ export function charts(names: readonly string[]): ChartSpec[] {
     .slice(0, MOST_OTHERS)
     .forEach(([id, { of, title, lines }]) => add({ id, of, title, word: false, unit: unitOf(lines[0]!.name), lines }));
   return list;
+}
+
+/** All disks together have a past on every server, single ones have not: one disk alone is drawn by it, under its own name. */
+function disksWith(disks: readonly ChartLine[], all: readonly ChartLine[]): ChartLine[] {
+  if (disks.length === 1 && all.length === 1) return [{ ...disks[0]!, name: all[0]!.name }];
+  return [...all, ...disks];
 }
 
 /** Marks of a scale: in sizes, steps of 1024 read better than those of 1000. */

@@ -100,6 +100,10 @@ test("known figures have their charts, and so has everything else", () => {
   expect(list.find((c) => c.id === "zoo.pens[].used")).toMatchObject({ of: "zoo", title: "Pens: Used", unit: "B" });
   const two = charts(["disk.disks[/].read_speed", "disk.disks[/b].read_speed", "network.interfaces[a].rx_speed", "network.interfaces[b].rx_speed"]);
   expect(two.map((c) => c.id)).toEqual(["read", "rx"]);
+  const disk = (...names: string[]) => charts(names)[0]!.lines.map((l) => [l.name, l.label]);
+  expect(disk("disk.used_percent", "disk.disks[/].used_percent")).toEqual([["disk.used_percent", "/"]]);
+  expect(disk("disk.disks[/].used_percent")).toEqual([["disk.disks[/].used_percent", "/"]]);
+  expect(disk("disk.disks[b].used_percent", "disk.used_percent", "disk.disks[a].used_percent").map(([, label]) => label)).toEqual(["disk", "a", "b"]);
   expect(charts(Array.from({ length: 500 }, (_, i) => `zoo.m${i}`)).length).toBe(32);
   expect(charts(Array.from({ length: 500 }, (_, i) => `cpu.per_core[${i}]`))[0]!.lines.length).toBe(16);
 });
