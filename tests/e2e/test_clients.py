@@ -47,7 +47,7 @@ if __name__ == "__main__":
 import pytest  # noqa: E402
 import websockets  # noqa: E402
 
-from conftest import BUILD, SECRET, agent_headers, documented, eventually  # noqa: E402
+from conftest import BUILD, SANITIZED, SECRET, agent_headers, documented, eventually  # noqa: E402
 from test_page import browser, errors  # noqa: E402, F401
 from whole import USER, USER_PASSWORD, Whole  # noqa: E402
 
@@ -446,6 +446,7 @@ def test_vue_and_react(whole, home, pages, browser, frame):  # noqa: F811
 
 @pytest.mark.slow
 @needs_npm
+@pytest.mark.skipif(SANITIZED, reason="nothing that other clients here do not do, and its packages take long to install")
 def test_typescript(whole, home, built):
     main = built / "typed" / "typescript" / "main.js"
     with reporting(whole), Run("node", main, "status", whole.server.ws + "/ws-frontend") as status, \
