@@ -163,16 +163,22 @@ static bool number(struct json_object *value, double *out)
   return true;
 }
 
-/* Counters and what never changes are no charts. */
+/* Counters, what never changes, and sizes that a percentage says better are no charts. */
 static bool is_chart(const char *collector, const char *metric)
 {
   static const char *const dull[] = {"cores",    "total",    "uptime",     "boot_time",
                                      "rx_bytes", "tx_bytes", "swap_total", "interval"};
+  static const char *const sizes[] = {"used", "free", "available", "swap_used", "swap_free"};
   if (strcmp(collector, "agent") == 0)
     return false;
   for (size_t i = 0; i < MU_COUNT(dull); i++)
     if (strcmp(metric, dull[i]) == 0)
       return false;
+  if (strcmp(collector, "memory") != 0 && strcmp(collector, "disk") != 0)
+    return true;
+  for (size_t i = 0; i < MU_COUNT(sizes); i++)
+    if (strcmp(metric, sizes[i]) == 0)
+      return strcmp(collector, "memory") == 0 && i == 0;
   return true;
 }
 

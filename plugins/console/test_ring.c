@@ -101,8 +101,8 @@ static void test_what_is_kept(void)
   struct ring *ring = ring_new();
   take(&ring, T0,
        "{\"cpu\":{\"percent\":1,\"cores\":8,\"model\":\"x\",\"per_core\":[2,3]},\"agent\":{\"failures\":1},"
-       "\"disk\":{\"used_percent\":4,\"total\":5,\"disks\":[{\"path\":\"/"
-       "\",\"used_percent\":6,\"read_speed\":7,\"total\":8},7]},"
+       "\"disk\":{\"used_percent\":4,\"total\":5,\"used\":6,\"free\":7,\"disks\":[{\"path\":\"/"
+       "\",\"used_percent\":6,\"read_speed\":7,\"total\":8,\"free\":9},7]},"
        "\"network\":{\"rx_bytes\":9,\"interfaces\":[{\"name\":\"eth0\",\"rx_speed\":10},{\"rx_speed\":11}]},"
        "\"system\":{\"temperatures\":[{\"name\":\"core "
        "0\",\"celsius\":55.5}]},\"zoo\":{\"flag\":true,\"none\":null},\"odd\":5}");
