@@ -98,6 +98,14 @@ const struct mu_option mail_options[MAIL_OPTIONS] = {
     {.key = "period", .type = MU_OPT_INT, AT(period), .preset = "3600", .min = 5, .max = 86400, .help = "Its seconds."},
 };
 
+static bool beyond_ascii(const char *text)
+{
+  for (; *text; text++)
+    if ((unsigned char)*text > 0x7e)
+      return true;
+  return false;
+}
+
 static bool has_controls(const char *text)
 {
   for (; *text; text++)
@@ -115,7 +123,8 @@ void mails_check(const struct mail_config *config, struct mu_check *check)
       strpbrk(strchr(server, ':') + 3, "/?#@ \\") || has_controls(server) || !strchr(server, ':')[3])
     mu_check_error(check, "alerts.mail.server",
                    "server is \"smtps://HOST:PORT\" or \"smtp://HOST:PORT\" and nothing else");
-  if (!at || at == config->from || !at[1] || strpbrk(config->from, " <>,;:\"()[]\\") || has_controls(config->from))
+  if (!at || at == config->from || !at[1] || strpbrk(config->from, " <>,;:\"()[]\\") || has_controls(config->from) ||
+      beyond_ascii(config->from))
     mu_check_error(check, "alerts.mail.from", "from is the sender's address: \"alerts@example.org\"");
   if (has_controls(config->from_name))
     mu_check_error(check, "alerts.mail.from_name", "from_name has no control characters");
@@ -401,7 +410,7 @@ static void found(void *context, const struct mu_result *result)
   mails->flying--;
   if (error == MU_EINVAL) {
     mu_log_limited(mail->alerting->relay->in, MU_LOG_WARN, "mail address",
-                   "a mail was not sent: the user's address, or a text, cannot be used");
+                   "a mail was not sent: the user's address, the server's or a text cannot be used");
     give_up(mail);
   } else {
     give_up_or_wait(mail, mu_strerror(error), 0);

@@ -151,6 +151,7 @@ def test_a_login_that_is_refused(make, boxes):
     home.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_and_back(make, boxes):
     port = free_port()
     relay = make(f"smtp://127.0.0.1:{port}")
@@ -216,9 +217,10 @@ def test_names_that_are_hostile(make, boxes, name):
     home.close()
 
 
+@pytest.mark.slow
 def test_many_become_one_summary(make, boxes):
     box = boxes(free_port())
-    relay = make(f"smtp://127.0.0.1:{box.port}", "per_user = 2; period = 12;")
+    relay = make(f"smtp://127.0.0.1:{box.port}", "per_user = 2; period = 25;")
     home, other = Home(relay), Home(relay)
     began = time.monotonic()
     trigger(home, 2)
@@ -226,10 +228,10 @@ def test_many_become_one_summary(make, boxes):
     trigger(home, 30, first=2)
     trigger(other)  # others have their own
     eventually(lambda: len(box.got) == 3 and box.got[2].to == [address(other)])
-    assert time.monotonic() - began < 12, "too slow to tell"
+    assert time.monotonic() - began < 25, "too slow to tell"
     assert "come in one summary" in box.got[1].text and "come in one summary" not in box.got[0].text
-    eventually(lambda: len(box.got) == 4, 30)
-    assert time.monotonic() - began >= 11.5
+    eventually(lambda: len(box.got) == 4, 60)
+    assert time.monotonic() - began >= 24.5
     summary = box.got[3]
     assert summary.to == [address(home)] and summary["Subject"] == "30 more alerts" and "and 10 more" in summary.text
     assert summary.text.count(": ") >= 20 and "k2 = 3" in summary.text and "k21 = 22" in summary.text and "k22 = 23" not in summary.text
@@ -298,6 +300,7 @@ def test_a_server_that_falls_silent_holds_nobody_up(make, lines):
 @pytest.mark.parametrize("options, said", [
     ('server = "mail.example"; from = "a@b.c";', "server is"), ('server = "smtp://a:b@mail.example"; from = "a@b.c";', "server is"),
     ('server = "smtp://mail.example/x"; from = "a@b.c";', "server is"), ('server = "smtps://mail.example";', "from is the sender's address"),
+    ('server = "smtps://mail.example"; from = "ä@b.c";', "from is the sender's address"),
     ('server = "smtps://mail.example"; from = "A <a@b.c>";', "from is the sender's address"),
     ('server = "smtps://mail.example"; from = "a@b.c"; from_name = "a\\r\\nBcc: b@c.d";', "from_name has no control"),
     ('server = "smtps://mail.example"; from = "a@b.c"; user = "u";', "are set together"),
