@@ -299,8 +299,9 @@ static bool judge_body(struct mu_http *request, struct mui_rest_faults *faults)
     }
   }
   if (members_in(body) != shape.members) { /* which one counts, readers disagree on */
-    mui_rest_fail(request, 400, "INVALID_JSON",
-                  MU_WORDS("the body is not valid JSON here: a member is given twice", "请求体不是有效的 JSON:成员重复"), NULL);
+    mui_rest_fail(
+        request, 400, "INVALID_JSON",
+        MU_WORDS("the body is not valid JSON here: a member is given twice", "请求体不是有效的 JSON:成员重复"), NULL);
     return true;
   }
   if (table->count == 0)
