@@ -371,7 +371,9 @@ def test_log_lines_are_few(s):
     with agent(s, machineId="noisy") as a:
         for _ in range(500):
             a.say('{"type":"no_such_type"}')
-        assert len(a.settle()) == 500
+        heard = a.settle()  # a pong may overtake answers that wait for the end of the loop's turn
+        while len(heard) < 500:
+            heard.append(a.until("error"))
     assert s.log[before:].count("unknown_type") <= 8, s.log[before:]
 
 
