@@ -4,7 +4,7 @@
 packages_build="build-essential cmake pkg-config libwebsockets-dev libwebsockets-evlib-ev libssl-dev libjson-c-dev libjwt-dev libconfig-dev libev-dev libcurl4-openssl-dev libpq-dev libsqlite3-dev libmariadb-dev libcrypt-dev nodejs"
 packages_test="libcunit1-dev git python3 python3-pytest python3-websockets python3-selenium chromium chromium-driver
   node-ws valgrind abigail-tools openssl python3-cryptography nginx-light iproute2 procps tmux postgresql python3-aiohttp python3-psycopg2 mariadb-server python3-pymysql python3-jsonschema
-  jq golang-go golang-github-gorilla-websocket-dev"
+  python3-aiosmtpd jq golang-go golang-github-gorilla-websocket-dev"
 # Some builds of nodejs bring npm along, and then do not go together with Debian's package of it.
 command -v npm >/dev/null || packages_build="$packages_build npm"
 packages_fuzz="clang-14 libclang-rt-14-dev"
