@@ -32,6 +32,8 @@ struct hasher {
   mu_instance *in;
   struct job *first, **last;
   size_t running, waiting, threads, queue;
+  void (*idle)(void *context); /* it stops */
+  void *idle_context;
 };
 
 /* ---- the work -------------------------------------------------------------------------------- */
@@ -130,12 +132,22 @@ static void worked(void *context, int result)
   struct hasher *hasher = job->hasher;
   hasher->running--;
   tell(job, result);
-  begin(hasher);
+  if (hasher->idle && hasher->running == 0)
+    hasher->idle(hasher->idle_context);
+  else
+    begin(hasher);
+}
+
+bool hasher_stop(struct hasher *hasher, void (*idle)(void *context), void *context)
+{
+  hasher->idle = idle;
+  hasher->idle_context = context;
+  return hasher->running > 0;
 }
 
 static void begin(struct hasher *hasher)
 {
-  while (hasher->first && hasher->running < hasher->threads) {
+  while (hasher->first && hasher->running < hasher->threads && !hasher->idle) {
     struct job *job = hasher->first;
     hasher->first = job->next;
     if (!hasher->first)

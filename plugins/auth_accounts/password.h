@@ -28,6 +28,8 @@ struct hasher *hasher_new(mu_instance *in, size_t threads, size_t queue);
 void hasher_bounds(struct hasher *hasher, size_t threads, size_t queue);
 /** After the instance was revoked. NULL is allowed. */
 void hasher_free(struct hasher *hasher);
+/* Nothing further is begun; `idle` is called when what runs has ended. False: nothing runs, and it is not called. */
+bool hasher_stop(struct hasher *hasher, void (*idle)(void *context), void *context);
 /**
  * Compares a password with a stored hash. NULL, or a text that is no bcrypt hash: the same work, and then it does not match. `wanted` may be NULL.
  * 0, MU_ENOMEM, MU_ELIMIT: too many wait. The password is copied, and wiped.

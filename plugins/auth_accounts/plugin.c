@@ -185,6 +185,19 @@ static int start(void *context)
   return result;
 }
 
+static void idle(void *context)
+{
+  const struct self *self = context;
+  mu_stopped(self->in);
+}
+
+/* A hash takes a moment: what is loaded stays until it has ended. */
+static int stop(void *context)
+{
+  struct self *self = context;
+  return hasher_stop(self->hasher, idle, self) ? MU_PENDING : 0;
+}
+
 static int reconfigure(void *context, const void *given)
 {
   struct self *self = context;
@@ -221,6 +234,7 @@ static const struct mu_component components[] = {{
     .init = init,
     .start = start,
     .reconfigure = reconfigure,
+    .stop = stop,
     .fini = fini,
 }};
 
