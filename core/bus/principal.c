@@ -14,6 +14,7 @@ struct counted {
 };
 
 #define CREDENTIAL_END (offsetof(struct mu_principal, credential) + sizeof(const char *))
+#define EXPIRES_END (offsetof(struct mu_principal, expires_s) + sizeof(int64_t))
 
 static struct counted *counted_of(const struct mu_principal *principal)
 {
@@ -48,6 +49,7 @@ const struct mu_principal *mu_principal_new(const struct mu_principal *values)
   atomic_init(&counted->refs, 1);
   char *at = counted->texts;
   counted->principal = (struct mu_principal){.size = sizeof(struct mu_principal), .role = values->role};
+  counted->principal.expires_s = values->size >= EXPIRES_END ? values->expires_s : 0;
   counted->principal.provider = put(&at, provider);
   counted->principal.id = put(&at, id);
   counted->principal.name = put(&at, name);

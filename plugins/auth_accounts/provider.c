@@ -27,6 +27,7 @@ struct judgement {
   int64_t now_ms;
   int64_t sessions;  /* TOKEN, KNOWN: as the bearer brought it; -1: a token of the released server */
   int64_t issued_ms; /* TOKEN */
+  int64_t expires_s; /* TOKEN */
   bool by_key;       /* KNOWN: the credential is a key's */
   char key_id[CREDENTIAL_SIZE];
   const struct mu_principal *principal; /* PASSWORD: granted if the password matches */
@@ -36,13 +37,14 @@ struct judgement {
 
 /* What a login token says. */
 struct claims {
-  struct mu_json_value user, sessions, issued;
+  struct mu_json_value user, sessions, issued, expires;
 };
 
 static const struct mu_field claim_fields[] = {
     {"userId", MU_FIELD_STRING, MU_FIELD_REQUIRED, 0, 191, offsetof(struct claims, user)},
     {"ver", MU_FIELD_UINT, 0, 0, 0, offsetof(struct claims, sessions)},
     {"iat", MU_FIELD_INT, MU_FIELD_REQUIRED, 0, 0, offsetof(struct claims, issued)},
+    {"exp", MU_FIELD_INT, MU_FIELD_REQUIRED, 0, 0, offsetof(struct claims, expires)},
 };
 
 mu_schema *provider_claims(void)
@@ -172,7 +174,8 @@ static void grant(struct judgement *judgement)
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* The person of a row as a principal. NULL: out of memory. */
-static const struct mu_principal *principal_of(struct self *self, const struct person *person, const char *key_id)
+static const struct mu_principal *principal_of(struct self *self, const struct person *person, const char *key_id,
+                                               int64_t expires_s)
 {
   char id[ID_SIZE], name[USERNAME_SIZE], credential[CREDENTIAL_SIZE];
   if (person->id.len == 0 || person->id.len >= sizeof id || person->username.len >= sizeof name)
@@ -191,7 +194,8 @@ static const struct mu_principal *principal_of(struct self *self, const struct p
                                                  .name = name,
                                                  .role = person->admin ? MU_ROLE_ADMIN : MU_ROLE_USER,
                                                  .owner = id,
-                                                 .credential = credential});
+                                                 .credential = credential,
+                                                 .expires_s = expires_s});
 }
 
 /* Whether somebody who proved to be this person may in: NULL, or why not, with the code that a client may know. */
@@ -221,7 +225,7 @@ static void judge_password(struct judgement *judgement, const struct person *per
   if (person && person->hash.len < sizeof hash)
     memcpy(hash, person->hash.at, person->hash.len);
   if (person) {
-    judgement->principal = principal_of(judgement->self, person, "");
+    judgement->principal = principal_of(judgement->self, person, "", 0);
     judgement->sessions = person->sessions;
     judgement->refusal.reason = judgement->principal ? barred(person, &judgement->refusal.code) : "a row of no use";
     judgement->refusal.verdict = judgement->refusal.reason ? MU_AUTH_REFUSED : 0;
@@ -261,7 +265,7 @@ static void judge_row(struct judgement *judgement, const struct person *person)
     end(judgement, MU_AUTH_REFUSED, reason, code);
     return;
   }
-  judgement->principal = principal_of(judgement->self, person, judgement->key_id);
+  judgement->principal = principal_of(judgement->self, person, judgement->key_id, judgement->expires_s);
   judgement->sessions = person->sessions;
   if (judgement->principal)
     grant(judgement);
@@ -360,6 +364,7 @@ static int token(struct self *self, const struct mu_credential *credential, mu_a
     judgement->issued_ms = claims.issued.integer > INT64_MAX / 1000 || claims.issued.integer < 0
                                ? INT64_MIN + 1
                                : claims.issued.integer * 1000;
+    judgement->expires_s = claims.expires.integer;
     const struct mu_value values[] = {mu_value_str(mu_json_str(&claims.user))};
     result = ask(judgement, "SELECT " PERSON_COLUMNS " FROM " PERSON_TABLES " WHERE users.id = ?", values, 1);
   }

@@ -20,7 +20,7 @@ struct console_config {
 };
 
 struct watcher;
-struct audience;
+struct snapshots;
 struct asked;
 
 struct console {
@@ -33,13 +33,15 @@ struct console {
   mu_timer *warning;
   mu_counter *refused, *left_out, *tickets_refused;
   /* live.c */
+  struct watcher *watchers;
+  struct tickets tickets;
+  /* tell.c */
   mu_group *everyone; /* who follows by differences */
   mu_group *admins;
   mu_group *plain;   /* who never said hello: whole messages, public machines only */
   mu_map *audiences; /* "provider\0owner" → struct audience */
   mu_map *tracks;    /* handle → struct track */
-  struct watcher *watchers;
-  struct tickets tickets;
+  struct snapshots *snapshots;
   /* history.c */
   mu_map *rings; /* handle → struct ring */
   int64_t look_ns;
@@ -58,14 +60,17 @@ bool machine_visible(const struct mu_machine *machine, const struct mu_principal
 
 extern const struct mu_ws_route live_route;
 int live_init(struct console *console);
-/* A machine changed; a machine is gone. */
-void live_changed(struct console *console, const struct mu_machine *machine);
-void live_gone(struct console *console, const struct mu_machine *machine);
 void live_stop(struct console *console);
 void live_free(struct console *console);
 /* Whether those who did not log in may watch: everybody, or who brings the operator's token. */
 bool live_open(const struct console *console);
 bool live_token_ok(const struct console *console, struct mu_str token);
+
+/* ---- tell.c: what the channel tells ----------------------------------------------------------- */
+
+/* A machine changed, or is gone: tells those who watch what is new since they were told last. */
+void live_changed(struct console *console, const struct mu_machine *machine);
+void live_gone(struct console *console, const struct mu_machine *machine);
 
 /* ---- history.c: the last hour ----------------------------------------------------------------- */
 

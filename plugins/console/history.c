@@ -47,18 +47,22 @@ static bool make_room(struct console *console)
 void history_report(struct console *console, const struct mu_machine *machine)
 {
   struct mu_str key = handle_key(&machine->handle);
-  struct json_object *metrics =
-      console->config->history_machines > 0 ? console->api->metrics(console->machines.self, machine) : NULL;
-  if (!metrics)
+  struct ring *ring = mu_map_get(console->rings, key), *moved;
+  if (console->config->history_machines == 0)
     return;
-  struct ring *ring = mu_map_del(console->rings, key);
-  if (!ring && (!make_room(console) || !(ring = ring_new()))) {
+  if (!ring && !make_room(console)) {
     mu_count(console->left_out, 1);
     return;
   }
-  ring_take(&ring, metrics, mu_now_ms());
-  if (mu_map_add(console->rings, key, ring) != 0)
-    ring_free(ring);
+  struct json_object *metrics = console->api->metrics(console->machines.self, machine);
+  if (!metrics || !(moved = ring ? ring : ring_new()))
+    return;
+  ring_take(&moved, metrics, mu_now_ms());
+  if (moved == ring)
+    return;
+  mu_map_del(console->rings, key);
+  if (mu_map_add(console->rings, key, moved) != 0)
+    ring_free(moved);
 }
 
 void history_gone(struct console *console, const struct mu_machine *machine)

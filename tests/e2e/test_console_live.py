@@ -8,7 +8,7 @@ import time
 import pytest
 import websockets
 
-from accounts import PASSWORD
+from accounts import PASSWORD, forge
 from conftest import SANITIZED, agent_headers, documented, entry, static_plugins
 from consoles import Reader, machine, people, report, ticket
 
@@ -104,6 +104,27 @@ def test_a_new_password_ends_the_channel_and_the_tickets(console):
                 assert end.value.code == 4010
 
     a.secrets.add("Another12345")
+    asyncio.run(run())
+
+
+def test_the_channel_ends_with_the_login(console):
+    a = console()
+    id, _ = a.person("ann")
+    now = int(time.time())
+    token = forge({"userId": id, "username": "ann", "isAdmin": False, "ver": 0, "iat": now, "exp": now + 4})
+
+    async def run():
+        async with Reader(a.server, {"type": "hello", "ticket": ticket(a, token)}) as reader:
+            await reader.until("ready")
+            assert reader.user["id"] == id
+            with pytest.raises(websockets.ConnectionClosed) as end:
+                await reader.settle(20)
+            assert end.value.code == 4010 and time.time() >= now + 4
+        # A ticket that was got for it ends with it too.
+        late = ticket(a, forge({"userId": id, "username": "ann", "isAdmin": False, "ver": 0, "iat": now, "exp": int(time.time()) + 2}))
+        time.sleep(2.5)
+        assert await closed(a.server, {"type": "hello", "ticket": late}) == 4010
+
     asyncio.run(run())
 
 
@@ -226,6 +247,46 @@ def test_who_does_not_read_gets_whole_machines_again(server):
             assert kinds.count("machine") > 20, "it never was behind: the test proves nothing"
             assert len(late.heard) < 150 * 20 and late.machines == awake.machines
             await sleeper.close()
+        for link in links.values():
+            await link.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
+def test_who_comes_while_everything_changes_knows_what_everybody_knows(server):
+    """What there is at the beginning is told in slices: what changes between them is neither lost nor told twice over."""
+    machines = [f"m-{n:03d}" for n in range(300)]
+    s = server(*(entry(id) for id in machines))
+
+    async def run():
+        links = {id: await websockets.connect(s.ws + "/ws-report", extra_headers=agent_headers(id)) for id in machines}
+        ended = False
+
+        async def change():
+            chance, n = random.Random(2), 0
+            while not ended:
+                id, n = chance.choice(machines), n + 1
+                await links[id].send(json.dumps(documented(id, metrics={"zoo": {f"x{n % 7}": n, "pad": "p" * 500}})))
+                if n % 20 == 0:
+                    await asyncio.sleep(0.001)
+
+        async def come(after):
+            await asyncio.sleep(after)
+            reader = await Reader(s, {"type": "hello"}).__aenter__()
+            await reader.until("ready", 60)
+            return reader
+
+        busy = asyncio.create_task(change())
+        readers = await asyncio.gather(*(come(0.02 * n) for n in range(12)))
+        ended = True
+        await busy
+        for reader in readers:
+            await reader.settle(1)
+        assert [m["type"] for m in readers[-1].heard].count("change") + [m["type"] for m in readers[0].heard].count("change") > 0
+        for reader in readers:
+            assert len(reader.machines) == len(machines) and reader.machines == readers[0].machines
+            await reader.__aexit__()
         for link in links.values():
             await link.close()
 

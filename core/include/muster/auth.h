@@ -34,6 +34,8 @@ struct mu_principal {
    * in particular, or the provider does not tell.
    */
   const char *credential;
+  /** Unix s: when what proved it runs out by itself; 0: never. Whoever keeps a connection open on it heeds this himself. */
+  int64_t expires_s;
 };
 
 /** A copy with one reference; NULL when memory is out. */

@@ -275,18 +275,23 @@ static void test_principal(void)
                                 .id = "m\"1",
                                 .name = NULL,
                                 .role = MU_ROLE_MACHINE,
-                                .owner = "u1"};
+                                .owner = "u1",
+                                .expires_s = 1234567890123};
   const struct mu_principal *one = mu_principal_new(&values), *two = mu_principal_new(&values);
   CU_ASSERT_PTR_NOT_NULL_FATAL(one);
   CU_ASSERT_STRING_EQUAL(one->name, "");
   CU_ASSERT_STRING_EQUAL(one->owner, "u1");
   CU_ASSERT_TRUE(one->id != values.id);
+  CU_ASSERT_EQUAL(one->expires_s, 1234567890123);
   CU_ASSERT_TRUE(mu_principal_equal(one, two));
   CU_ASSERT_FALSE(mu_principal_equal(one, NULL));
   CU_ASSERT_FALSE(mu_principal_equal(NULL, NULL));
   mu_principal_unref(two);
   values.provider = "auth_other";
+  values.size = offsetof(struct mu_principal, expires_s); /* of a plugin that was compiled before it had the member */
   two = mu_principal_new(&values);
+  CU_ASSERT_EQUAL(two->expires_s, 0);
+  values.size = sizeof values;
   CU_ASSERT_FALSE(mu_principal_equal(one, two));
   mu_principal_unref(two);
   values.provider = "auth_static";
