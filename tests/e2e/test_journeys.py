@@ -29,6 +29,8 @@ CHROMIUM = "/usr/bin/chromium"
 missing = [name for name in ("node", "npm") if not shutil.which(name)]
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} missing: no console was built")]
 
+PAGE_TOKEN = "a-token-of-the-page-0123"
+
 HOSTILE = [
     '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>',
     "\x1b[31mred\x1b[0m\x1b]0;hacked\x07 \x1b[2J",
@@ -203,7 +205,7 @@ def go(name, installed, place, seconds=240):
     pictures = os.environ.get("MUSTER_SCREENSHOTS")
     given = {"url": place.whole.server.http, "ws": place.whole.server.ws, "foreign": f"http://127.0.0.1:{foreign.server_address[1]}", "chromium": CHROMIUM,
              "user": user, "password": PASSWORD, "adminPassword": ADMIN_PASSWORD, "folder": str(place.folder), "pictures": pictures,
-             "hostname": os.uname().nodename, "secrets": sorted(place.whole.secrets),
+             "hostname": os.uname().nodename, "pageToken": PAGE_TOKEN, "secrets": sorted(place.whole.secrets),
              "plugins": ["store_sqlite", "auth_accounts", "auth_static", "machines", "session", "admin_push", "server_status", "relay", "console"]}
     if pictures:
         os.makedirs(pictures, exist_ok=True)
@@ -254,6 +256,16 @@ def test_login_needs_no_relay(installed, tmp_path):
     made = Place(tmp_path / "p", only=("auth_static", "machines", "console"))
     try:
         go("small", installed, made)
+    finally:
+        made.close()
+
+
+def test_a_token_opens_the_status_and_the_past(installed, tmp_path):
+    made = Place(tmp_path / "p", only=("auth_static", "machines", "server_status", "console"), console=f'token = "{PAGE_TOKEN}";')
+    made.whole.secrets.add(PAGE_TOKEN)
+    try:
+        made.start_agent("demo")
+        go("token", installed, made)
     finally:
         made.close()
 

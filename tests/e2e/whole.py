@@ -10,7 +10,7 @@ REPORTERS = ("demo", "second")
 class Whole(Accounts):
     """`origins`: pages of other sites that may connect; `only`: these plugins beside the store and auth_accounts."""
 
-    def __init__(self, folder, origins=(), entries=None, session="", relay="", status="", limits="", only=None):
+    def __init__(self, folder, origins=(), entries=None, session="", relay="", status="", limits="", console="", only=None):
         super().__init__("sqlite", folder, session=False, limits=limits)
         self.origins, self.port = list(origins), free_port()
         servers = ", ".join(entries or [entry(id, name=f"Machine {id}", group="lab", country="DE") for id in REPORTERS])
@@ -18,7 +18,7 @@ class Whole(Accounts):
             f'{{ name = "auth_static"; config = {{ servers = ( {servers} ); }}; }}', '{ name = "machines"; }',
             f'{{ name = "session"; config = {{ jwt_secret = "a-session-secret-of-the-tests-0123456789"; failed_auths_per_minute = 100000; {session} }}; }}',
             '{ name = "admin_push"; }', f'{{ name = "server_status"; config = {{ {status} }}; }}', f'{{ name = "relay"; config = {{ {relay} }}; }}',
-            '{ name = "console"; }']
+            f'{{ name = "console"; config = {{ {console} }}; }}']
         if only:
             self.more = [each for each in self.more if each.split('"')[1] in only]
         self.secrets.add(SECRET)

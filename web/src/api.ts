@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // The server's REST API. The token goes into the Authorization header and nowhere else.
-import { session, signedOut } from "./session";
+import { pageToken, session, signedOut } from "./session";
 
 /** Addresses are relative to the page, which may live below a path of a proxy. */
 export const base = (): URL => new URL(".", location.href.replace(/[?#].*$/, ""));
@@ -43,6 +43,8 @@ export interface Call {
   readonly signal?: AbortSignal;
   /** A 401 is this call's own affair: it does not end the session. */
   readonly quiet401?: boolean;
+  /** What whoever may watch may ask for: who is not signed in shows the token of the page, if there is one. */
+  readonly watching?: boolean;
   readonly language?: string;
 }
 
@@ -51,7 +53,7 @@ export async function call<T = unknown>(path: string, options: Call = {}): Promi
   const url = new URL(path.replace(/^\//, ""), base());
   for (const [name, value] of Object.entries(options.query ?? {})) if (value !== undefined && value !== "") url.searchParams.set(name, String(value));
   const headers: Record<string, string> = { Accept: "application/json", "Accept-Language": document.documentElement.lang };
-  const token = session.peek()?.token;
+  const token = session.peek()?.token ?? (options.watching ? pageToken.peek() : "");
   if (token) headers["Authorization"] = `Bearer ${token}`;
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
   const timeout = new AbortController();

@@ -3,9 +3,8 @@
 import { effect, signal } from "@preact/signals";
 import { base, call } from "./api";
 import { machines, type LiveMessage } from "./machines";
-import { parseUser, session, signedOut } from "./session";
+import { pageToken, parseUser, session, signedOut } from "./session";
 import { loadSite, site } from "./site";
-import { remember, remembered } from "./stored";
 
 export type LinkState = "connecting" | "live" | "lost" | "refused";
 export const link = signal<LinkState>("connecting");
@@ -14,14 +13,6 @@ export const skew = signal(0);
 
 /** Ms before the n-th attempt: quick at first, never more than 15 s, and never everybody at once. */
 export const backOff = (attempt: number, chance: number): number => Math.min(15_000, 500 * 1.7 ** attempt) * (0.7 + 0.6 * chance);
-
-/** The token of the page, where the operator wants one of people who do not sign in. */
-export const pageToken = signal(remembered("page-token", "session") ?? remembered("page-token") ?? "");
-export function setPageToken(token: string, stay: boolean): void {
-  remember("page-token", token || null, stay ? "local" : "session");
-  remember("page-token", null, stay ? "session" : "local");
-  pageToken.value = token;
-}
 
 /** A connection can die without a word: when the machine slept, or its network changed. Silence this long is not believed. */
 const SILENT_MS = 90_000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// Who is signed in. The token lives in sessionStorage, or in localStorage when its user wants to stay signed in.
+// Who is signed in, or has the token of the page. Either lives in sessionStorage, or in localStorage when its user wants to stay signed in.
 import { computed, signal } from "@preact/signals";
 import { remember, remembered } from "./stored";
 
@@ -49,6 +49,14 @@ export function signedOut(why: "ended" | "left"): void {
   remember("session", null, "local");
   farewell.value = why;
   session.value = null;
+}
+
+/** The token of the page, where the operator wants one of people who do not sign in. */
+export const pageToken = signal(remembered("page-token", "session") ?? remembered("page-token") ?? "");
+export function setPageToken(token: string, stay: boolean): void {
+  remember("page-token", token || null, stay ? "local" : "session");
+  remember("page-token", null, stay ? "session" : "local");
+  pageToken.value = token;
 }
 
 // Another tab signed out or in.

@@ -84,6 +84,7 @@ function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
           query: { from: Math.floor(from * 1000), to: Math.ceil((zoom ? Math.max(to, seconds()) : to) * 1000), points: POINTS },
           signal: stop.signal,
           quiet401: true,
+          watching: true,
         });
         if (stop.signal.aborted) return;
         const past = parsePast(answer);

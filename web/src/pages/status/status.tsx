@@ -2,8 +2,9 @@
 // All machines, by group. A value that changes draws its own machine again and nothing else.
 import { computed, signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { link, pageToken, setPageToken } from "../../live";
+import { link } from "../../live";
 import { machines, matches, titleOf, type Machine, type Row } from "../../machines";
+import { pageToken, setPageToken } from "../../session";
 import { site } from "../../site";
 import { remember, remembered } from "../../stored";
 import { Empty, Field, Loading } from "../../ui";
