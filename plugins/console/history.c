@@ -48,7 +48,11 @@ void history_report(struct console *console, const struct mu_machine *machine)
 {
   struct mu_str key = handle_key(&machine->handle);
   struct ring *ring = mu_map_get(console->rings, key), *moved;
+  int64_t now_ms = mu_now_ms();
   if (console->config->history_machines == 0)
+    return;
+  /* One report of each step: taking a report apart costs several times what relaying it costs. */
+  if (ring && !ring_due(ring, now_ms))
     return;
   if (!ring && !make_room(console)) {
     mu_count(console->left_out, 1);
@@ -57,7 +61,7 @@ void history_report(struct console *console, const struct mu_machine *machine)
   struct json_object *metrics = console->api->metrics(console->machines.self, machine);
   if (!metrics || !(moved = ring ? ring : ring_new()))
     return;
-  ring_take(&moved, metrics, mu_now_ms());
+  ring_take(&moved, metrics, now_ms);
   if (moved == ring)
     return;
   mu_map_del(console->rings, key);

@@ -11,8 +11,6 @@
 
 struct column {
   char name[RING_NAME];
-  float sum; /* of the newest step */
-  uint32_t count;
   float values[RING_SLOTS]; /* NaN: a gap */
 };
 
@@ -90,11 +88,12 @@ static void go_to(struct ring *ring, int64_t step)
     from = to - RING_SLOTS;
   for (int64_t at = from + 1; at <= to; at++)
     clear_step(ring, at);
-  for (uint32_t i = 0; i < ring->count; i++) {
-    ring->columns[i].sum = 0;
-    ring->columns[i].count = 0;
-  }
   ring->newest = step;
+}
+
+bool ring_due(const struct ring *ring, int64_t now_ms)
+{
+  return now_ms >= RING_STEP_MS && now_ms / RING_STEP_MS != ring->newest;
 }
 
 /* ---- numbers --------------------------------------------------------------------------------- */
@@ -149,10 +148,7 @@ static void put(struct ring **at, const char *name, double value)
     (*at)->left_out++;
     return;
   }
-  column->sum += (float)value;
-  column->count++;
-  float mean = column->sum / (float)column->count;
-  column->values[(*at)->newest % RING_SLOTS] = isfinite(mean) ? mean : (float)value;
+  column->values[(*at)->newest % RING_SLOTS] = (float)value;
 }
 
 static bool number(struct json_object *value, double *out)
@@ -250,7 +246,7 @@ static void take_lists(struct ring **ring, const char *collector, struct json_ob
 
 void ring_take(struct ring **ring, struct json_object *metrics, int64_t now_ms)
 {
-  if (now_ms < RING_STEP_MS || !json_object_is_type(metrics, json_type_object))
+  if (!ring_due(*ring, now_ms) || !json_object_is_type(metrics, json_type_object))
     return;
   go_to(*ring, now_ms / RING_STEP_MS);
   (*ring)->left_out = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The last hour of one machine: its figures in steps of ten seconds, as float32. Pure; in memory only. */
+/* The last hour of one machine: its figures every ten seconds, as float32. Pure; in memory only. */
 #ifndef CONSOLE_RING_H
 #define CONSOLE_RING_H
 
@@ -20,7 +20,9 @@ struct ring;
 /* NULL: out of memory. */
 struct ring *ring_new(void);
 void ring_free(struct ring *ring);
-/* Takes the numbers of a report, {collector: {metric: value}}. May move the ring: `*ring` is where it is afterwards. */
+/* Whether a report of now is the first of its step. */
+bool ring_due(const struct ring *ring, int64_t now_ms);
+/* Takes the numbers of a report, {collector: {metric: value}}, if it is due. May move the ring: `*ring` is where it is afterwards. */
 void ring_take(struct ring **ring, struct json_object *metrics, int64_t now_ms);
 /* What it holds in memory. */
 size_t ring_bytes(const struct ring *ring);
