@@ -37,6 +37,8 @@ export default async function (j) {
   await j.fits(page, "the lines");
   await j.ask("paste", { line: join });
   await j.until(page, () => document.querySelector("#add").innerText.includes("is here."));
+  await page.click('#add a[href*="/machine/"]');
+  await page.waitForSelector(".machine .tiles");
   const key = join.match(/'([^']+)'/)[1];
   await j.go(page, "/keys");
   await j.until(page, () => document.querySelector("main").innerText.includes("journey-machine"));

@@ -10,6 +10,7 @@ import { CopyText, Field, Name } from "../../ui";
 import { makeKey } from "../keys/api";
 import { fieldError, inText, lengthOf } from "../parts/logic";
 import { Failure, Once, PageHead, useAction } from "../parts/parts";
+import { machineHref } from "../status/card";
 import { agentUrl, joinLines } from "./logic";
 import { t } from "./words";
 
@@ -34,7 +35,7 @@ function Arrivals() {
             <Name text={t("here", { name: inText(titleOf(row.data.value)) })} />
           </p>
           <p>
-            <a href={href(`/machine/${encodeURIComponent(row.key)}`)}>{t("show")}</a>
+            <a href={machineHref(row.data.value)}>{t("show")}</a>
           </p>
         </>
       ) : (
