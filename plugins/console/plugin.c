@@ -238,6 +238,6 @@ static const struct mu_component components[] = {{
     .fini = fini,
 }};
 
-MU_PLUGIN(.name = "console", .version = "0.2.0",
-          .summary = "the web console: machines live, plugins, and what other plugins add", .licence = "ISC",
+MU_PLUGIN(.name = "console", .version = "1.0.0",
+          .summary = "The web console: machines live, plugins, and what other plugins add", .licence = "ISC",
           .components = MU_COMPONENTS(components));

@@ -45,6 +45,7 @@ export interface Summary {
   swapTotal: number | undefined;
   disk: number | undefined;
   diskUsed: number | undefined;
+  diskFree: number | undefined; // what a normal user can write
   diskTotal: number | undefined;
   rx: number | undefined;
   tx: number | undefined;
@@ -73,6 +74,7 @@ export function summary(metrics: Metrics): Summary {
     swapTotal,
     disk: share(disk, "used_percent"),
     diskUsed: size(disk, "used"),
+    diskFree: size(disk, "free"),
     diskTotal: size(disk, "total"),
     rx: size(network, "rx_speed"),
     tx: size(network, "tx_speed"),

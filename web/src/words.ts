@@ -49,6 +49,8 @@ export const t = texts(
     staleHint: "Load the page again to go on.",
     reload: "Load again",
     required: "Please fill this in",
+    usedOf: "{used} of {total}",
+    usedFree: "{used} used, {free} free",
   },
   {
     machines: "主机",
@@ -96,5 +98,7 @@ export const t = texts(
     staleHint: "请重新载入页面以继续。",
     reload: "重新载入",
     required: "请填写此项",
+    usedOf: "{used} / {total}",
+    usedFree: "已用 {used}，可用 {free}",
   },
 );

@@ -14,6 +14,7 @@ import type { PageProps } from "../../routes";
 import { site, siteKnown } from "../../site";
 import { remember, remembered } from "../../stored";
 import { Beside, Empty, level, Loading, Name } from "../../ui";
+import { diskUsed, usedOf } from "../../used";
 import { Chart, type Range } from "./chart";
 import { charts, spans, zoomed, type ChartSpec } from "./charts";
 import { flatten, History, parsePast } from "./history";
@@ -166,15 +167,13 @@ function Tile({ label, value, text, more }: { label: string; value?: number | un
   );
 }
 
-const usedOf = (used: number | undefined, total: number | undefined): string => (used === undefined || total === undefined ? "" : t("of", { used: bytes(used), total: bytes(total) }));
-
 function Tiles({ s }: { s: Summary }) {
   return (
     <dl class="tiles">
       {s.cpu !== undefined && <Tile label={t("cpu")} value={s.cpu} text={percent(s.cpu)} more={s.load.length > 0 ? `${t("load")} ${s.load.map((n) => n.toFixed(2)).join("  ")}` : ""} />}
       {s.memory !== undefined && <Tile label={t("memory")} value={s.memory} text={percent(s.memory)} more={usedOf(s.memoryUsed, s.memoryTotal)} />}
       {s.swap !== undefined && <Tile label={t("swap")} value={s.swap} text={percent(s.swap)} more={usedOf(s.swapUsed, s.swapTotal)} />}
-      {s.disk !== undefined && <Tile label={t("disk")} value={s.disk} text={percent(s.disk)} more={usedOf(s.diskUsed, s.diskTotal)} />}
+      {s.disk !== undefined && <Tile label={t("disk")} value={s.disk} text={percent(s.disk)} more={diskUsed(s)} />}
       {(s.rx !== undefined || s.tx !== undefined) && (
         <div class="tile">
           <dt>{t("network")}</dt>
@@ -216,7 +215,7 @@ function Cores({ cores }: { cores: readonly number[] }) {
 function Disks({ disks }: { disks: Details["disks"] }) {
   if (disks.length === 0) return null;
   return (
-    <section class="panel span2">
+    <section class="panel">
       <h2>{t("disks")}</h2>
       <div class="table-wrap">
         <table>
@@ -258,7 +257,7 @@ function Disks({ disks }: { disks: Details["disks"] }) {
 function Interfaces({ list }: { list: Details["interfaces"] }) {
   if (list.length === 0) return null;
   return (
-    <section class="panel span2">
+    <section class="panel">
       <h2>{t("interfaces")}</h2>
       <div class="table-wrap">
         <table>

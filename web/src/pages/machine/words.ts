@@ -73,7 +73,6 @@ const en = {
   agent: "Agent",
   booted: "Started",
   stuck: "Stuck collectors",
-  of: "{used} of {total}",
 };
 
 export const t = texts(en, {
@@ -148,7 +147,6 @@ export const t = texts(en, {
   agent: "代理程序",
   booted: "启动时间",
   stuck: "卡住的采集器",
-  of: "{used} / {total}",
 });
 
 export type Word = keyof typeof en;

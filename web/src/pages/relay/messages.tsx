@@ -33,7 +33,7 @@ export function Messages({ id }: { id: string }) {
   const [search, setSearch] = useState("");
   const [readable, setReadable] = useState(false);
   const lines = useRef<readonly Line[]>([]);
-  const { data, error, reload } = usePolled(async () => (lines.current = mergeMessages(lines.current, await listMessages(id))), 2000, [id], running);
+  const { data, error, reload } = usePolled(async () => (lines.current = mergeMessages(lines.current, await listMessages(id))), 1000, [id], running);
   useEffect(() => () => void (lines.current = []), [id]);
   const all = data ?? [];
   const shown = search.trim() ? all.filter((line) => line.kind === "message" && finds(search, line.message.content, line.message.sender_info)) : all;

@@ -6,13 +6,12 @@ import { Flag } from "../../flags";
 import { titleOf, type Machine, type Row } from "../../machines";
 import { href } from "../../router";
 import { Beside, Meter } from "../../ui";
+import { diskUsed, usedOf } from "../../used";
 import { t } from "./words";
 
 export const machineHref = (machine: Machine): string => href(`/machine/${encodeURIComponent(machine.id)}`, { key: machine.key });
 export const stateClass = (machine: Machine): string => (machine.online ? "" : machine.lastSeen ? "offline" : "never");
 export const stateText = (machine: Machine): string => t(machine.online ? "online" : machine.lastSeen ? "offline" : "never");
-export const usedOf = (used: number | undefined, total: number | undefined): string =>
-  used === undefined || total === undefined ? "" : t("of", { used: bytes(used), total: bytes(total) });
 
 const about = (machine: Machine, s: Summary): readonly string[] =>
   [machine.location, s.platform, s.cores ? t("cores", { n: s.cores }) : "", s.memoryTotal ? bytes(s.memoryTotal) : ""].filter(Boolean);
@@ -50,7 +49,7 @@ export function Card({ row }: { row: Row }) {
         {s.cpu !== undefined && <Meter label={t("cpu")} value={s.cpu} text={percent(s.cpu)} title={s.load.length > 0 ? s.load.map((n) => n.toFixed(2)).join("  ") : ""} />}
         {s.memory !== undefined && <Meter label={t("memory")} value={s.memory} text={percent(s.memory)} title={usedOf(s.memoryUsed, s.memoryTotal)} />}
         {s.swap !== undefined && <Meter label={t("swap")} value={s.swap} text={percent(s.swap)} title={usedOf(s.swapUsed, s.swapTotal)} />}
-        {s.disk !== undefined && <Meter label={t("disk")} value={s.disk} text={percent(s.disk)} title={usedOf(s.diskUsed, s.diskTotal)} />}
+        {s.disk !== undefined && <Meter label={t("disk")} value={s.disk} text={percent(s.disk)} title={diskUsed(s)} />}
         {!machine.lastSeen && !machine.online && <p class="soft">{t("waiting")}</p>}
       </div>
       <dl class="facts">

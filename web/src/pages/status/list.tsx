@@ -7,7 +7,8 @@ import { ago, dash, percent, span, speed } from "../../format";
 import { Flag } from "../../flags";
 import { titleOf, type Row } from "../../machines";
 import { Beside, level } from "../../ui";
-import { machineHref, stateClass, stateText, usedOf } from "./card";
+import { diskUsed, usedOf } from "../../used";
+import { machineHref, stateClass, stateText } from "./card";
 import { Tally, type Group } from "./status";
 import type { Part } from "./window";
 import { t } from "./words";
@@ -56,7 +57,7 @@ function Line({ row }: { row: Row }) {
       <Share label={t("cpu")} value={s.cpu} title={s.load.map((n) => n.toFixed(2)).join("  ")} />
       <Share label={t("memory")} value={s.memory} title={usedOf(s.memoryUsed, s.memoryTotal)} />
       {wide && <Share label={t("swap")} value={s.swap} title={usedOf(s.swapUsed, s.swapTotal)} />}
-      <Share label={t("disk")} value={s.disk} title={usedOf(s.diskUsed, s.diskTotal)} />
+      <Share label={t("disk")} value={s.disk} title={diskUsed(s)} />
       {wide && <td class="r rate">{speed(s.rx)}</td>}
       {wide && <td class="r rate">{speed(s.tx)}</td>}
       {when && <td class="r when">{machine.online ? span(s.uptime) : machine.lastSeen ? ago(machine.lastSeen, now.value) : stateText(machine)}</td>}

@@ -124,11 +124,12 @@ function Turns() {
   );
 }
 
-/** Cards are of one height, which has room for what any of them has. */
+/** Cards are of one height, which has room for what any of them has; but where all are drawn, one that has nothing yet takes no room for it. */
 const owned = (list: readonly Group[]): boolean => list.some((group) => group.rows.some((row) => row.data.peek().owner !== ""));
 
 function Cards({ list, shown }: { list: readonly Group[]; shown: readonly Part[] }) {
-  const tall = owned(list) ? "grid tall" : "grid";
+  const all = list.every((group, i) => shown[i]!.from === 0 && shown[i]!.to === group.rows.length);
+  const kind = `grid ${owned(list) ? "tall" : ""} ${all ? "loose" : ""}`;
   return (
     <>
       {list.map((group, i) => {
@@ -140,7 +141,7 @@ function Cards({ list, shown }: { list: readonly Group[]; shown: readonly Part[]
               <Tally group={group.name} />
             </h2>
             {part.before > 0 && <div style={{ height: `${part.before}px` }} />}
-            <div class={tall}>
+            <div class={kind}>
               {group.rows.slice(part.from, part.to).map((row) => (
                 <Card key={row.key} row={row} />
               ))}
