@@ -139,24 +139,38 @@ static int floor_wrapped(struct json_object *metrics)
   return 0;
 }
 
-/* Over all disks, which the documented form does not say. */
+/*
+ * What the rows say of all disks together: the documented form says nothing else of them, and neither says what is free. The share is
+ * made as df makes it, for the deployed form's own is of the whole disk. A row without `free` leaves it at what the form says.
+ */
 static int sum_disks(struct json_object *metrics)
 {
+  enum { TOTAL, USED, FREE, SUMS };
+  static const char *const names[SUMS] = {"total", "used", "free"};
   struct json_object *disk = member(metrics, "disk");
   struct json_object *rows = member(disk, "disks");
-  if (!rows || !json_object_is_type(rows, json_type_array) || member(disk, "total"))
+  size_t count = json_object_is_type(rows, json_type_array) ? json_object_array_length(rows) : 0;
+  if (!rows || (count == 0 && member(disk, "total")))
     return 0;
-  int64_t total = 0, used = 0;
-  for (size_t i = 0; i < json_object_array_length(rows); i++) {
-    struct json_object *row = json_object_array_get_idx(rows, i);
-    if (__builtin_add_overflow(total, json_object_get_int64(member(row, "total")), &total) ||
-        __builtin_add_overflow(used, json_object_get_int64(member(row, "used")), &used))
-      return 0;
-  }
-  double percent = total > 0 ? fmin(100, 100.0 * (double)used / (double)total) : 0;
-  if (add(disk, "total", json_object_new_int64(total)) != 0 || add(disk, "used", json_object_new_int64(used)) != 0)
-    return MU_ENOMEM;
-  return member(disk, "used_percent") ? 0 : add(disk, "used_percent", json_object_new_double(percent));
+  int64_t sums[SUMS] = {0};
+  bool known[SUMS] = {true, true, true};
+  for (size_t i = 0; i < count; i++)
+    for (size_t j = 0; j < SUMS; j++) {
+      struct json_object *value = member(json_object_array_get_idx(rows, i), names[j]);
+      known[j] = known[j] && value;
+      if (__builtin_add_overflow(sums[j], json_object_get_int64(value), &sums[j]))
+        return 0;
+    }
+  for (size_t j = 0; j < SUMS; j++)
+    if (!member(disk, names[j]) && (j != FREE || known[FREE]) &&
+        add(disk, names[j], json_object_new_int64(sums[j])) != 0)
+      return MU_ENOMEM;
+  bool as_df = known[USED] && known[FREE];
+  double used = (double)sums[USED], whole = as_df ? used + (double)sums[FREE] : (double)sums[TOTAL];
+  if (!as_df && member(disk, "used_percent"))
+    return 0;
+  double percent = whole > 0 ? fmin(100, round(1e4 * used / whole) / 100) : 0;
+  return add(disk, "used_percent", json_object_new_double(percent));
 }
 
 /* ---- the extra member ------------------------------------------------------------------------ */
@@ -235,7 +249,7 @@ int convert_metrics(enum status_kind kind, const char *text, size_t len, struct 
     result = floor_wrapped(metrics);
   if (result == 0)
     result = merge(member(top, "metrics"), form, metrics);
-  if (result == 0 && kind == STATUS_DOCUMENTED)
+  if (result == 0)
     result = sum_disks(metrics);
   if (result != 0)
     return result;

@@ -12,7 +12,13 @@
 
 /* ---- wire.c: which member is which metric ----------------------------------------------------- */
 
-enum wire_type { WIRE_UINT, WIRE_NUMBER, WIRE_PERCENT, WIRE_TEXT };
+enum wire_type {
+  WIRE_UINT,
+  WIRE_NUMBER,
+  WIRE_PERCENT,
+  WIRE_TEXT,
+  WIRE_OF_TOTAL, /* used / total of all disks, as the released programs have it; the metric itself is df's used / (used + free) */
+};
 
 struct wire_pair {
   const char *member;

@@ -97,7 +97,21 @@ static void put_value(struct mu_buf *out, struct json_object *value, enum wire_t
   case WIRE_TEXT:
     put_text(out, value, max);
     break;
+  case WIRE_OF_TOTAL: /* of several metrics: put_section() */
+    break;
   }
+}
+
+/* Where the two that it is made of are not known, the metric itself stands in. */
+static void put_of_total(struct mu_buf *out, struct json_object *metrics)
+{
+  struct json_object *total = find(metrics, "disk", "total"), *used = find(metrics, "disk", "used");
+  if (!total || !used) {
+    put_number(out, find(metrics, "disk", "used_percent"), true);
+    return;
+  }
+  double share = json_object_get_double(used) / json_object_get_double(total) * 100;
+  put_double(out, share > 0 ? fmin(share, 100) : 0); /* 0 of 0 is no number */
 }
 
 /* `,"member":value` for each; the first comma only if `comma`. */
@@ -106,9 +120,12 @@ static void put_section(struct mu_buf *out, const struct wire_form *form, const 
 {
   const struct wire_section *section = wire_section(form, name);
   for (size_t i = 0; section && i < section->count; i++) {
-    mu_buf_printf(out, "%s\"%s\":", comma || i > 0 ? "," : "", section->pairs[i].member);
-    put_value(out, find(metrics, section->collector, section->pairs[i].metric), section->pairs[i].type,
-              STATUS_TEXT_MAX);
+    const struct wire_pair *pair = &section->pairs[i];
+    mu_buf_printf(out, "%s\"%s\":", comma || i > 0 ? "," : "", pair->member);
+    if (pair->type == WIRE_OF_TOTAL)
+      put_of_total(out, metrics);
+    else
+      put_value(out, find(metrics, section->collector, pair->metric), pair->type, STATUS_TEXT_MAX);
   }
 }
 

@@ -465,6 +465,59 @@ static void deployed_never_breaks_a_dashboard(void)
   json_object_put(odd);
 }
 
+/* Of one disk df says 25 % and the released programs say 10 %: each form says it in its own way, and the metric is df's. */
+static void shares_of_disks(void)
+{
+  size_t len;
+  char *recorded = slurp("agent-report.json", &len);
+  struct json_object *report = json_tokener_parse(recorded);
+  struct json_object *metrics = metrics_of(STATUS_DEPLOYED, recorded);
+  CU_ASSERT_DOUBLE_EQUAL(json_object_get_double(at(metrics, "disk.used_percent")), 25.43, 1e-9);
+  CU_ASSERT_DOUBLE_EQUAL(json_object_get_double(at(metrics, "disk.disks.0.used_percent")), 25.43, 0.01);
+  CU_ASSERT_EQUAL(json_object_get_int64(at(metrics, "disk.free")), 2 * INT64_C(76620996608));
+  struct mu_machine machine = machine_named("n", "g", 0);
+  mu_text *element = render_element(&machine, metrics);
+  struct json_object *made = json_tokener_parse(mu_text_data(element));
+  CU_ASSERT_EQUAL(json_object_get_double(at(made, "diskPercent")),
+                  json_object_get_double(at(report, "diskInfo.usedPercent")));
+  json_object_put(made);
+  mu_text_unref(element);
+  json_object_put(report);
+
+  /* Through each form and back it is the same. */
+  for (int kind = 0; kind < STATUS_KINDS; kind++) {
+    mu_text *text = render_report((enum status_kind)kind, &card, metrics, 1, STATUS_DEPLOYED_LIMIT, NULL);
+    struct json_object *again = metrics_of((enum status_kind)kind, mu_text_data(text));
+    static const char *const same[] = {"disk.total", "disk.used", "disk.free", "disk.used_percent"};
+    for (size_t i = 0; i < MU_COUNT(same); i++)
+      CU_ASSERT_STRING_EQUAL(json_object_to_json_string(at(again, same[i])),
+                             json_object_to_json_string(at(metrics, same[i])));
+    CU_ASSERT_PTR_NULL(strstr(mu_text_data(text), "\"metrics\":{\"disk\":{\"free\""));
+    json_object_put(again);
+    mu_text_unref(text);
+  }
+  json_object_put(metrics);
+
+  /* Nothing that would have to be guessed: no rows, or rows that do not say what is free. */
+  static const struct {
+    const char *partitions;
+    double percent;
+  } rows[] = {{"[]", 9.655877813673353},
+              {"null", 9.655877813673353},
+              {"[{\"mountPoint\":\"/\",\"total\":10,\"used\":5}]", 9.655877813673353},
+              {"[{\"total\":10,\"used\":0,\"free\":0}]", 0}};
+  for (size_t i = 0; i < MU_COUNT(rows); i++) {
+    char *text = with(recorded, "diskInfo.partitions", rows[i].partitions);
+    metrics = metrics_of(STATUS_DEPLOYED, text);
+    CU_ASSERT_EQUAL(json_object_get_double(at(metrics, "disk.used_percent")), rows[i].percent);
+    CU_ASSERT_EQUAL(at(metrics, "disk.free") != NULL, i == 3);
+    CU_ASSERT_EQUAL(json_object_get_int64(at(metrics, "disk.total")), INT64_C(541106348032));
+    json_object_put(metrics);
+    free(text);
+  }
+  free(recorded);
+}
+
 static void drop_ins(void)
 {
   struct json_object *metrics = metrics_of(STATUS_DOCUMENTED, sample);
@@ -565,6 +618,7 @@ static const struct unit_test tests[] = {
     {"the element of a deployed page", makes_the_recorded_element},
     {"from form to form", crosses_both_ways},
     {"nothing that breaks a dashboard", deployed_never_breaks_a_dashboard},
+    {"shares of disks", shares_of_disks},
     {"drop-in metrics", drop_ins},
     {"long texts", cuts_long_texts},
     {"the limit of a released dashboard", fits_the_limit},

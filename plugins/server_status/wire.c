@@ -57,7 +57,7 @@ static const struct wire_pair swap[] = {{"total", "swap_total", WIRE_UINT},
                                         {"free", "swap_free", WIRE_UINT},
                                         {"usedPercent", "swap_used_percent", WIRE_PERCENT}};
 static const struct wire_pair disk[] = {
-    {"total", "total", WIRE_UINT}, {"used", "used", WIRE_UINT}, {"usedPercent", "used_percent", WIRE_PERCENT}};
+    {"total", "total", WIRE_UINT}, {"used", "used", WIRE_UINT}, {"usedPercent", "used_percent", WIRE_OF_TOTAL}};
 static const struct wire_pair network[] = {{"netInSpeed", "rx_speed", WIRE_UINT},
                                            {"netOutSpeed", "tx_speed", WIRE_UINT},
                                            {"netInTransfer", "rx_bytes", WIRE_UINT},
@@ -84,7 +84,7 @@ static const struct wire_pair element_top[] = {{"uptime", "uptime", WIRE_UINT}};
 static const struct wire_pair element_cpu[] = {{"cpuPercent", "percent", WIRE_PERCENT}};
 static const struct wire_pair element_memory[] = {{"RAMPercent", "used_percent", WIRE_PERCENT},
                                                   {"SWAPPercent", "swap_used_percent", WIRE_PERCENT}};
-static const struct wire_pair element_disk[] = {{"diskPercent", "used_percent", WIRE_PERCENT}};
+static const struct wire_pair element_disk[] = {{"diskPercent", "used_percent", WIRE_OF_TOTAL}};
 static const struct wire_pair element_speed[] = {{"netInSpeed", "rx_speed", WIRE_UINT},
                                                  {"netOutSpeed", "tx_speed", WIRE_UINT}};
 static const struct wire_pair element_ram[] = {{"RAMTotal", "total", WIRE_UINT},
@@ -125,7 +125,8 @@ const struct wire_section *wire_section(const struct wire_form *form, const char
 
 bool wire_carries(const struct wire_form *form, const char *collector, const char *metric)
 {
-  if (strcmp(collector, "disk") == 0 && strcmp(metric, "disks") == 0)
+  /* The rows have it: disk.free is their sum. */
+  if (strcmp(collector, "disk") == 0 && (strcmp(metric, "disks") == 0 || strcmp(metric, "free") == 0))
     return true;
   if (form->model_in_info && strcmp(collector, "cpu") == 0 &&
       (strcmp(metric, "model") == 0 || strcmp(metric, "cores") == 0))

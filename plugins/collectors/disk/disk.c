@@ -174,6 +174,11 @@ static uint64_t times(uint64_t blocks, uint64_t size)
   return size && blocks > (uint64_t)INT64_MAX / size ? (uint64_t)INT64_MAX : blocks * size;
 }
 
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+  return a > (uint64_t)INT64_MAX - b ? (uint64_t)INT64_MAX : a + b;
+}
+
 static bool ask_room(const struct state *state, const char *mount, struct room *room)
 {
   char path[PATH_MAX];
@@ -201,19 +206,27 @@ static bool disk_room(const struct state *state, const struct disk *disk, struct
     struct room set;
     if (ask_room(state, disk->datasets[i], &set)) {
       any = true;
-      room->used = set.used > (uint64_t)INT64_MAX - room->used ? (uint64_t)INT64_MAX : room->used + set.used;
+      room->used = sum(room->used, set.used);
       room->free = set.free > room->free ? set.free : room->free;
     }
   }
-  room->total = room->used > (uint64_t)INT64_MAX - room->free ? (uint64_t)INT64_MAX : room->used + room->free;
+  room->total = sum(room->used, room->free);
   return any;
 }
 
 /* As df: of what can be used at all. */
-static double used_percent(uint64_t used, uint64_t free_)
+static double used_percent(const struct room *room)
 {
-  double whole = (double)used + (double)free_;
-  return whole > 0 ? round(1e4 * (double)used / whole) / 100.0 : 0.0;
+  double whole = (double)room->used + (double)room->free;
+  return whole > 0 ? round(1e4 * (double)room->used / whole) / 100.0 : 0.0;
+}
+
+static void put_room(mu_sample *sample, const struct room *room)
+{
+  mu_sample_uint(sample, "total", room->total);
+  mu_sample_uint(sample, "used", room->used);
+  mu_sample_uint(sample, "free", room->free);
+  mu_sample_float(sample, "used_percent", used_percent(room));
 }
 
 /* ---- rates ----------------------------------------------------------------------------------- */
@@ -306,21 +319,15 @@ static int collect(void *self, mu_sample *sample)
     mu_sample_text(sample, "path", disk->path);
     mu_sample_text(sample, "device", disk->device);
     mu_sample_text(sample, "fstype", disk->fstype);
-    mu_sample_uint(sample, "total", room.total);
-    mu_sample_uint(sample, "used", room.used);
-    mu_sample_uint(sample, "free", room.free);
-    mu_sample_float(sample, "used_percent", used_percent(room.used, room.free));
+    put_room(sample, &room);
     if (rates[i].known) {
       mu_sample_float(sample, "read_speed", rates[i].read);
       mu_sample_float(sample, "write_speed", rates[i].written);
     }
-    all.total = room.total > (uint64_t)INT64_MAX - all.total ? (uint64_t)INT64_MAX : all.total + room.total;
-    all.used = room.used > (uint64_t)INT64_MAX - all.used ? (uint64_t)INT64_MAX : all.used + room.used;
+    all = (struct room){sum(all.total, room.total), sum(all.used, room.used), sum(all.free, room.free)};
   }
   mu_sample_list_end(sample);
-  mu_sample_uint(sample, "total", all.total);
-  mu_sample_uint(sample, "used", all.used);
-  mu_sample_float(sample, "used_percent", all.total ? round(1e4 * (double)all.used / (double)all.total) / 100.0 : 0.0);
+  put_room(sample, &all);
   return 0;
 }
 
