@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* /ws-frontend: each report at once, or a snapshot per second. */
 #include <string.h>
+#include <strings.h>
 
 #include "server.h"
 
@@ -11,31 +12,38 @@ enum { SNAPSHOT_KEY = 1 };
 
 /* ---- who may look ---------------------------------------------------------------------------- */
 
-bool status_token_ok(const struct status *status, struct mu_str token)
+struct mu_str status_bearer(struct mu_str authorization)
 {
-  const char *wanted = status->config->frontend_token;
-  return wanted && wanted[0] && mu_secret_equal(token, mu_str(wanted));
+  const struct mu_str scheme = MU_STR("Bearer ");
+  if (authorization.len < scheme.len || strncasecmp(authorization.at, scheme.at, scheme.len) != 0)
+    return (struct mu_str){"", 0};
+  return (struct mu_str){authorization.at + scheme.len, authorization.len - scheme.len};
+}
+
+bool status_token_ok(const struct status *status, struct mu_str query, struct mu_str authorization)
+{
+  const struct mu_str wanted = mu_str(status->config->frontend_token);
+  return wanted.len > 0 && (mu_secret_equal(query, wanted) || mu_secret_equal(status_bearer(authorization), wanted));
 }
 
 int pages_admit(void *self, const mu_ws_request *request, struct mu_admission *admission)
 {
   struct status *status = self;
-  struct mu_str token;
+  struct mu_str query = {"", 0}, authorization = {"", 0};
   if (status->config->frontend_access == ACCESS_PUBLIC)
     return 0;
-  if (status->config->frontend_access == ACCESS_TOKEN) {
-    if (mu_ws_request_query(request, "token", &token) && status_token_ok(status, token))
-      return 0;
-    if (mu_ws_request_header(request, "authorization", &token) && token.len > 7 &&
-        memcmp(token.at, "Bearer ", 7) == 0 && status_token_ok(status, (struct mu_str){token.at + 7, token.len - 7}))
-      return 0;
-  }
+  if (status->config->frontend_access == ACCESS_LOGIN)
+    return login_admit(status, request, admission);
+  mu_ws_request_query(request, "token", &query);
+  mu_ws_request_header(request, "authorization", &authorization);
+  if (status_token_ok(status, query, authorization))
+    return 0;
   mu_count(status->pages_refused, 1);
-  mu_log_limited(status->in, MU_LOG_WARN, "page refused", "a page from %s was refused: %s", mu_ws_request_peer(request),
-                 status->config->frontend_access == ACCESS_TOKEN ? "no token or a wrong one" : "nobody is logged in");
+  mu_log_limited(status->in, MU_LOG_WARN, "page refused", "a page from %s was refused: no token or a wrong one",
+                 mu_ws_request_peer(request));
   admission->status = 401;
   admission->code = "unauthorized";
-  admission->message = status->config->frontend_access == ACCESS_TOKEN ? "a token is needed" : "log in first";
+  admission->message = "a token is needed";
   return MU_EREFUSED;
 }
 
@@ -45,8 +53,7 @@ void pages_warn(void *self)
   if (status->config->frontend_access == ACCESS_PUBLIC && mu_net_public(status->in))
     mu_log(status->in, MU_LOG_WARN,
            "everybody who reaches this server sees its public machines: frontend_access is \"public\" and a listener "
-           "is not "
-           "on loopback");
+           "is not on loopback");
 }
 
 void pages_on_reload(void *self, const struct mu_event *event)
@@ -136,6 +143,8 @@ void pages_closed(void *self, mu_conn *conn, unsigned code)
   (void)code;
   mu_conn_id id = mu_conn_get_id(conn);
   mu_map_del(((struct status *)self)->watchers, watcher_key(&id));
+  login_left(mu_conn_data(conn));
+  mu_conn_set_data(conn, NULL);
 }
 
 void pages_send_away(struct status *status)

@@ -35,7 +35,9 @@ static const struct mu_option options[] = {
      .offset = offsetof(struct config, frontend_access),
      .preset = "\"public\"",
      .names = access_words,
-     .help = "Who may watch: \"public\", everybody; \"token\", who knows frontend_token; \"login\", who is logged in."},
+     .help = "Who may watch: \"public\", everybody; \"token\", who knows frontend_token; \"login\", who is logged in "
+             "and says so in the "
+             "header Authorization: Bearer …"},
     {.key = "frontend_token",
      .type = MU_OPT_STRING,
      .offset = offsetof(struct config, frontend_token),
@@ -75,8 +77,6 @@ static void check(const void *given, struct mu_check *check)
     mu_check_warn(check, "frontend_token", "the token is shorter than 16 characters: easy to guess");
   else if (config->frontend_access != ACCESS_TOKEN && token[0])
     mu_check_warn(check, "frontend_token", "frontend_token has no effect: frontend_access is not \"token\"");
-  if (config->frontend_access == ACCESS_LOGIN)
-    mu_check_warn(check, "frontend_access", "nothing logs pages in yet: every page is refused");
   if (config->ping_every >= config->silent_after)
     mu_check_warn(check, "ping_every",
                   "agents that send nothing between pings are cut off: silent_after is not longer");
@@ -223,16 +223,17 @@ static int add_routes(struct status *status)
                                     .open = pages_open,
                                     .message = pages_message,
                                     .closed = pages_closed};
-  /* Public to the core: frontend_access is judged by the handlers, the same for pages and REST. */
+  /* A token of the configuration is judged by the handlers, the same for pages and REST; a login by the core. */
+  const enum mu_access access = config->frontend_access == ACCESS_LOGIN ? MU_ACCESS_USER : MU_ACCESS_PUBLIC;
   const struct mu_http_route list = {.size = sizeof list,
                                      .path = "/api/server/statusInfo",
                                      .methods = MU_HTTP_GET,
-                                     .access = MU_ACCESS_PUBLIC,
+                                     .access = access,
                                      .handle = rest_status};
   const struct mu_http_route statistics = {.size = sizeof statistics,
                                            .path = "/api/statistics",
                                            .methods = MU_HTTP_GET,
-                                           .access = MU_ACCESS_PUBLIC,
+                                           .access = access,
                                            .handle = rest_statistics};
   int result = mu_ws_route(status->in, &agents, status);
   if (result == 0)
@@ -248,6 +249,7 @@ static void fini(void *self)
 {
   struct status *status = self;
   agents_fini(status);
+  login_fini(status);
   mu_map_free(status->agents);
   mu_map_free(status->watchers);
   mu_text_unref(status->snapshot);
@@ -327,6 +329,8 @@ static int reconfigure(void *self, const void *given)
 {
   struct status *status = self;
   const struct config *old = status->config, *new = given;
+  if ((new->frontend_access == ACCESS_LOGIN) != (old->frontend_access == ACCESS_LOGIN))
+    return MU_RESTART; /* another rule for the routes */
   if (new->max_message != old->max_message || new->ping_every != old->ping_every ||
       new->silent_after != old->silent_after)
     mu_log(status->in, MU_LOG_WARN, "max_message, ping_every and silent_after are used from the next start on");

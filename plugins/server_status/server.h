@@ -32,6 +32,7 @@ struct status {
   const mu_form *element;
   mu_map *agents;          /* provider NUL owner NUL id → struct agent, those that are connected */
   struct agent *undecided; /* an auth provider still thinks */
+  struct visit *visits;    /* pages that logged in, or try to */
   mu_group *pages;
   mu_map *watchers;  /* ids of the pages' connections, to send them away when the rules change */
   mu_timer *second;  /* builds snapshots while somebody watches */
@@ -70,14 +71,25 @@ void pages_warn(void *self);
 /* Event config.reloaded. */
 void pages_on_reload(void *self, const struct mu_event *event);
 
+/* ---- login.c --------------------------------------------------------------------------------- */
+
+/* pages_admit() with frontend_access = "login". The connection's data is a visit then. */
+int login_admit(struct status *status, const mu_ws_request *request, struct mu_admission *admission);
+/* The connection has gone. NULL is allowed. */
+void login_left(struct visit *visit);
+/* Frees those whose judgement will never come. */
+void login_fini(struct status *status);
+
 /* ---- rest.c ---------------------------------------------------------------------------------- */
 
 int rest_status(void *self, mu_http *request);
 int rest_statistics(void *self, mu_http *request);
 /* A machine came, went or changed in more than its figures: event listener. */
 void rest_forget(void *self, const struct mu_event *event);
-/* Whether `token` (as given in the query or behind "Bearer ") opens a page with frontend_access = "token". */
-bool status_token_ok(const struct status *status, struct mu_str token);
+/* The token in a header Authorization, a view of it; empty: there is none. */
+struct mu_str status_bearer(struct mu_str authorization);
+/* Whether what came as ?token= or as Authorization: Bearer opens a page with frontend_access = "token"; either may be empty. */
+bool status_token_ok(const struct status *status, struct mu_str query, struct mu_str authorization);
 /* Appends `[element,…]` of all public machines, sorted. 0 or MU_ENOMEM. */
 int status_elements(struct status *status, struct mu_buf *out);
 

@@ -8,7 +8,9 @@ import time
 import pytest
 import websockets
 
+from accounts import PASSWORD, Accounts
 from conftest import agent_headers, documented, entry, eventually, fixture, get, static_plugins
+from hostile import Raw, upgrade
 
 RECORDED = fixture("agent-report.json")
 
@@ -100,6 +102,8 @@ def test_both_forms_in_one_snapshot(server):
     assert old["hostInfo"]["cpuInfo"] == recorded["cpuInfo"]["info"]
     assert old["hostInfo"]["avgStat"] == recorded["hostInfo"]["avgStat"]
     assert old["hostInfo"]["diskPartitions"][1]["mountPoint"] == "/run/netns"
+    assert old["diskPercent"] == recorded["diskInfo"]["usedPercent"] == pytest.approx(9.66, abs=0.01)  # of all there is, as sent
+    assert old["hostInfo"]["diskPartitions"][0]["usedPercent"] == pytest.approx(25.43, abs=0.01)  # as df
     assert abs(old["lastReportTime"] - time.time()) < 30
     assert new["RAMPercent"] == 50 and new["hostInfo"]["RAMTotal"] == 16777216000 and new["netInSpeed"] == 1048576
     assert new["hostInfo"]["diskTotal"] == 107374182400 and new["hostInfo"]["kernelArch"] == "amd64"
@@ -544,3 +548,51 @@ def test_a_token_opens_pages_and_rest(server):
     assert asyncio.run(page(f"/ws-frontend?token={token}")) == "server_status_update"
     assert asyncio.run(page("/ws-frontend", {"Authorization": f"Bearer {token}"})) == "server_status_update"
     assert token not in s.log
+
+
+def test_a_login_opens_pages_and_rest(tmp_path):
+    """The token of somebody who logged in, in a header: judged for REST and for pages, and a page ends when the login is taken back."""
+    page = '{ name = "server_status"; config = { push = "snapshot"; frontend_access = "login"; }; }'
+    a = Accounts("sqlite", tmp_path / "accounts", more=[page]).begin()
+    _, ann = a.person("ann")
+    _, bob = a.person("bob")
+
+    def connect(token=None, path="/ws-frontend"):
+        return websockets.connect(a.server.ws + path, extra_headers={"Authorization": f"Bearer {token}"} if token else {})
+
+    async def refused(token=None, path="/ws-frontend"):
+        """The status of the refusal, or the code that it was closed with once the token was judged."""
+        try:
+            async with connect(token, path) as link:
+                await asyncio.wait_for(link.wait_closed(), 10)
+                return link.close_code
+        except websockets.InvalidStatusCode as answer:
+            return answer.status_code
+
+    async def run():
+        for path in ("/api/server/statusInfo", "/api/statistics"):
+            assert a.call("GET", path).status == a.call("GET", path, token=ann[:-2]).status == 401
+            assert a.call("GET", f"{path}?token={ann}").status == 401
+            assert a.call("GET", path, token=ann).status == 200
+        assert await refused() == await refused(path=f"/ws-frontend?token={ann}") == 401
+        assert await refused(ann[:-2]) in (401, 4002) and await refused("x") in (401, 4002)
+        for _ in range(20):  # gone before anybody has judged
+            with Raw(a.server.port) as link:
+                link.send(upgrade("/ws-frontend", f"Authorization: Bearer {ann}"))
+        async with connect(ann) as first, connect(bob) as second:
+            assert (await receive(first))["data"] == (await receive(second))["data"] == []
+            new = {"old_password": PASSWORD, "new_password": "Another12345"}
+            assert (await asyncio.to_thread(a.call, "PUT", "/api/auth/password", new, ann)).status == 200
+            await asyncio.wait_for(first.wait_closed(), 10)
+            assert first.close_code == 4010
+            for _ in range(2):
+                await receive(second)
+        assert await refused(ann) in (401, 4002)
+        # Another rule is another start of the plugin: everybody may look then.
+        a.server.reload(a.server.conf.read_text().replace('frontend_access = "login"', 'frontend_access = "public"'))
+        await asyncio.to_thread(eventually, lambda: a.call("GET", "/api/statistics").status == 200)
+        async with connect() as link:
+            assert (await receive(link))["data"] == []
+
+    asyncio.run(run())
+    a.stop()
