@@ -551,14 +551,18 @@ void auth_on_revoked(void *self, const struct mu_event *event)
   const struct mu_principal *who = event->payload;
   if (!who)
     return;
-  revocations_note(&server->revocations, who->provider, who->id, who->credential, mu_now_ms() / 1000,
-                   server->longest_s);
-  /* The core closes those of the same role; who resumed while nobody could judge has the role that a token tells. */
+  revocations_note(&server->revocations, who, mu_now_ms() / 1000, server->longest_s);
+  /*
+   * The core closes those of the same role; who resumed while nobody could judge is a plain user, whatever it was before. A machine of the
+   * same id is somebody else.
+   */
+  bool machine = who->role == MU_ROLE_MACHINE;
   for (struct link *link = server->links, *next; link; link = next) {
     next = link->next;
     mu_conn *conn = link->scope != MU_SESSION_NOBODY ? mu_conn_find(server->in, link->conn) : NULL;
     const struct mu_principal *principal = conn ? mu_conn_principal(conn) : NULL;
-    if (principal && strcmp(principal->provider, who->provider) == 0 && strcmp(principal->id, who->id) == 0 &&
+    if (principal && (principal->role == MU_ROLE_MACHINE) == machine &&
+        strcmp(principal->provider, who->provider) == 0 && strcmp(principal->id, who->id) == 0 &&
         (!who->credential[0] || strcmp(principal->credential, who->credential) == 0))
       mu_conn_close(conn, MU_CLOSE_REVOKED, "revoked");
   }

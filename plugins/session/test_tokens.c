@@ -71,20 +71,49 @@ static bool revoked(const struct revocations *revocations, const char *provider,
   return revocations_has(revocations, &claims);
 }
 
+static void note(struct revocations *revocations, const char *user, const char *credential, int64_t now_s,
+                 int64_t lifetime_s)
+{
+  const struct mu_principal who = {
+      .size = sizeof who, .provider = "p", .id = user, .role = MU_ROLE_USER, .credential = credential};
+  revocations_note(revocations, &who, now_s, lifetime_s);
+}
+
 static void revocations(void)
 {
   struct revocations list;
   revocations_init(&list, 8);
-  revocations_note(&list, "p", "alice", "one", 100, 50);
-  revocations_note(&list, "p", "bob", "", 100, 50);
+  note(&list, "alice", "one", 100, 50);
+  note(&list, "bob", "", 100, 50);
   CU_ASSERT(revoked(&list, "p", "alice", "one", 99) && revoked(&list, "p", "alice", "one", 100));
   CU_ASSERT(!revoked(&list, "p", "alice", "one", 101));
   CU_ASSERT(!revoked(&list, "p", "alice", "two", 99));
   CU_ASSERT(!revoked(&list, "q", "alice", "one", 99));
   CU_ASSERT(revoked(&list, "p", "bob", "any", 99) && revoked(&list, "p", "bob", "", 99));
   CU_ASSERT(!revoked(&list, "p", "carol", "", 99));
-  revocations_note(&list, "p", "dave", "", 200, 50); /* the tokens that the others mean have expired */
+  note(&list, "dave", "", 200, 50); /* the tokens that the others mean have expired */
   CU_ASSERT_EQUAL(list.count, 1);
+  revocations_fini(&list);
+}
+
+/* A user and a machine of one id are two: what ends one leaves the other's tokens good. */
+static void machines_are_no_users(void)
+{
+  struct revocations list;
+  struct mu_principal who = {
+      .size = sizeof who, .provider = "p", .id = "web", .role = MU_ROLE_MACHINE, .credential = ""};
+  struct mu_claims users = claims_of("p", "web", "", 99), machines = users;
+  strcpy(users.scope, TOKEN_AGENT);
+  strcpy(machines.scope, TOKEN_MACHINE);
+  revocations_init(&list, 8);
+  revocations_note(&list, &who, 100, 50);
+  CU_ASSERT(revocations_has(&list, &machines) && !revocations_has(&list, &users));
+  revocations_fini(&list);
+  who.role = MU_ROLE_ADMIN;
+  revocations_note(&list, &who, 100, 50);
+  CU_ASSERT(!revocations_has(&list, &machines) && revocations_has(&list, &users));
+  strcpy(users.scope, TOKEN_ADMIN);
+  CU_ASSERT(revocations_has(&list, &users));
   revocations_fini(&list);
 }
 
@@ -95,7 +124,7 @@ static void forgetting_makes_nothing_good(void)
   char user[16];
   for (int i = 0; i < 100; i++) {
     snprintf(user, sizeof user, "u%d", i);
-    revocations_note(&list, "p", user, "", 1000 + i, 100000);
+    note(&list, user, "", 1000 + i, 100000);
     CU_ASSERT(list.count <= 8);
   }
   for (int i = 0; i < 100; i++) {
@@ -110,6 +139,7 @@ static const struct unit_test tests[] = {
     {"a token says of whom it speaks", says_of_whom_it_speaks},
     {"nothing is cut to fit", nothing_is_cut},
     {"revocations", revocations},
+    {"machines are no users", machines_are_no_users},
     {"forgetting a revocation makes no token good again", forgetting_makes_nothing_good},
 };
 UNIT_MAIN("session: tokens", tests)

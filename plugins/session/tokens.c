@@ -39,6 +39,7 @@ struct revocation {
   struct revocation *next;
   int64_t at_s;
   int64_t until_s;
+  bool machine;                  /* whose id `user` is */
   const char *user, *credential; /* in texts, behind the provider */
   char texts[];
 };
@@ -71,8 +72,8 @@ static void raise_floor(struct revocations *revocations, int64_t at_s)
     revocations->floor_s = at_s;
 }
 
-void revocations_note(struct revocations *revocations, const char *provider, const char *user, const char *credential,
-                      int64_t now_s, int64_t lifetime_s)
+void revocations_note(struct revocations *revocations, const struct mu_principal *who, int64_t now_s,
+                      int64_t lifetime_s)
 {
   while (revocations->first && revocations->first->until_s < now_s)
     drop_first(revocations);
@@ -80,17 +81,20 @@ void revocations_note(struct revocations *revocations, const char *provider, con
     raise_floor(revocations, revocations->first->at_s);
     drop_first(revocations);
   }
-  size_t a = strlen(provider) + 1, b = strlen(user) + 1, c = strlen(credential) + 1;
+  size_t a = strlen(who->provider) + 1, b = strlen(who->id) + 1, c = strlen(who->credential) + 1;
   struct revocation *entry = malloc(sizeof *entry + a + b + c);
   if (!entry) {
     raise_floor(revocations, now_s);
     return;
   }
-  *entry = (struct revocation){
-      .at_s = now_s, .until_s = now_s + lifetime_s, .user = entry->texts + a, .credential = entry->texts + a + b};
-  memcpy(entry->texts, provider, a);
-  memcpy(entry->texts + a, user, b);
-  memcpy(entry->texts + a + b, credential, c);
+  *entry = (struct revocation){.at_s = now_s,
+                               .until_s = now_s + lifetime_s,
+                               .machine = who->role == MU_ROLE_MACHINE,
+                               .user = entry->texts + a,
+                               .credential = entry->texts + a + b};
+  memcpy(entry->texts, who->provider, a);
+  memcpy(entry->texts + a, who->id, b);
+  memcpy(entry->texts + a + b, who->credential, c);
   *revocations->last = entry;
   revocations->last = &entry->next;
   revocations->count++;
@@ -100,8 +104,9 @@ bool revocations_has(const struct revocations *revocations, const struct mu_clai
 {
   if (claims->issued <= revocations->floor_s)
     return true;
+  bool machine = strcmp(claims->scope, TOKEN_MACHINE) == 0;
   for (const struct revocation *entry = revocations->first; entry; entry = entry->next)
-    if (claims->issued <= entry->at_s && strcmp(entry->texts, claims->provider) == 0 &&
+    if (claims->issued <= entry->at_s && entry->machine == machine && strcmp(entry->texts, claims->provider) == 0 &&
         strcmp(entry->user, claims->subject) == 0 &&
         (!entry->credential[0] || strcmp(entry->credential, claims->credential) == 0))
       return true;

@@ -34,9 +34,12 @@ struct revocations {
 
 void revocations_init(struct revocations *revocations, size_t most);
 void revocations_fini(struct revocations *revocations);
-/* `credential` empty: all of the user's. `lifetime_s`: after that no token of now is alive. */
-void revocations_note(struct revocations *revocations, const char *provider, const char *user, const char *credential,
-                      int64_t now_s, int64_t lifetime_s);
+/*
+ * `who` without credential: all of the user's, or of the machine's; one of each may have the same id. `lifetime_s`: after that no token
+ * of now is alive.
+ */
+void revocations_note(struct revocations *revocations, const struct mu_principal *who, int64_t now_s,
+                      int64_t lifetime_s);
 bool revocations_has(const struct revocations *revocations, const struct mu_claims *claims);
 
 #endif

@@ -207,6 +207,22 @@ def test_another_role_is_another_login(server):
     asyncio.run(run())
 
 
+def test_a_machine_of_the_same_id_is_somebody_else(server):
+    """Its secret changes: the user of that id stays connected, and keeps the token."""
+    s = server(plugins=plugins(user("twin", ANN), servers=[entry("twin")]))
+
+    async def run():
+        link, answer = await login(s, apiKey=ANN)
+        reload(s, user("twin", ANN), servers=[entry("twin", secret="another-secret-of-the-tests-01")])
+        s.logged('machine "twin": changed, must log in again')
+        await alive(link)
+        await link.close()
+        link, again = await login(s, sessionToken=answer["sessionToken"])
+        await alive(link)
+
+    asyncio.run(run())
+
+
 def test_after_a_restart_tokens_hold_as_long_as_their_key(server):
     s = server(plugins=plugins(user("ann", ANN, ANN2)))
 
