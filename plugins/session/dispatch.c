@@ -286,8 +286,8 @@ static int call(const struct handler *handler, struct link *link, mu_conn *conn,
   if (result >= 0)
     return 0;
   mu_count(server->failed, 1);
-  mu_log_limited(server->in, MU_LOG_WARN, "handler", "message \"%s\" from %s: %s of %s failed: %s", handler->type,
-                 mu_conn_peer(conn), "the handler", mu_instance_name(handler->in), mu_strerror(result));
+  mu_log_limited(server->in, MU_LOG_WARN, "handler", "message \"%s\" from %s: the handler of %s failed: %s",
+                 handler->type, mu_conn_peer(conn), mu_instance_name(handler->in), mu_strerror(result));
   conn = mu_conn_find(server->in, id);
   if (conn)
     server_error(conn, "internal", "the message could not be processed", handler->type, 0);

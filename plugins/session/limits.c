@@ -83,18 +83,17 @@ void failures_fini(struct failures *failures)
   *failures = (struct failures){0};
 }
 
-unsigned failures_wait(const struct failures *failures, const char *address, int64_t per_minute, int64_t now_ns)
-{
-  struct limit_key key = limit_key(address);
-  const struct failure *failure = mu_map_get(failures->map, key_str(&key));
-  int64_t wait = failure ? bucket_wait(&failure->bucket, per_minute, now_ns) : 0;
-  return (unsigned)((wait + 999999999) / 1000000000);
-}
-
 static struct failure *find(const struct failures *failures, const char *address)
 {
   struct limit_key key = limit_key(address);
   return mu_map_get(failures->map, key_str(&key));
+}
+
+unsigned failures_wait(const struct failures *failures, const char *address, int64_t per_minute, int64_t now_ns)
+{
+  const struct failure *failure = find(failures, address);
+  int64_t wait = failure ? bucket_wait(&failure->bucket, per_minute, now_ns) : 0;
+  return (unsigned)((wait + 999999999) / 1000000000);
 }
 
 static struct failure *make(struct failures *failures, const char *address, int64_t now_ns)
