@@ -343,7 +343,6 @@ static int judge_known(struct provider *provider, struct mu_str id, struct mu_st
                        void *context)
 {
   struct lookup_question question = {.kind = LOOKUP_BY_ID, .value = id};
-  struct attempt *attempt = NULL;
   int64_t now = now_ms();
   char credential[64] = "";
   if (id.len == 0 || id.len > LOOKUP_ID || secret.len == 0 || secret.len >= sizeof credential ||
@@ -371,17 +370,17 @@ static int judge_known(struct provider *provider, struct mu_str id, struct mu_st
     user_absent(provider, done, context);
     return 0;
   }
-  attempt = attempt_new(provider, done, context);
-  if (attempt)
-    attempt->credential = strdup(credential);
-  int result = attempt && attempt->credential ? lookups_ask(provider->lookups, &question, on_user, attempt) : MU_ENOMEM;
-  if (result == 0)
-    return MU_PENDING;
-  if (attempt)
-    on_user(attempt, &question,
-            &(struct lookup_answer){.verdict = LOOKUP_UNAVAILABLE, .why = "Supabase cannot be asked now"});
-  else
+  struct attempt *attempt = attempt_new(provider, done, context);
+  if (!attempt || !(attempt->credential = strdup(credential))) {
+    if (attempt)
+      attempt_free(attempt);
     answer_unavailable(provider, done, context, "out of memory");
+    return 0;
+  }
+  if (lookups_ask(provider->lookups, &question, on_user, attempt) == 0)
+    return MU_PENDING;
+  on_user(attempt, &question,
+          &(struct lookup_answer){.verdict = LOOKUP_UNAVAILABLE, .why = "Supabase cannot be asked now"});
   return 0;
 }
 

@@ -40,6 +40,15 @@ static size_t poll(struct world *world, const char *rows)
   return round_of(world, true, rows);
 }
 
+/* Two machines of one user, whose rows were seen. */
+static void open_two(struct world *world)
+{
+  open_world(world, DELETIONS_UUID, true);
+  deletions_know(world->deletions, "u", A);
+  deletions_know(world->deletions, "u", B);
+  poll(world, "u/" A " u/" B);
+}
+
 /* ---- the rules ------------------------------------------------------------------------------- */
 
 static void two_answers_delete(void)
@@ -65,10 +74,7 @@ static void two_answers_delete(void)
 static void only_in_a_row(void)
 {
   struct world world;
-  open_world(&world, DELETIONS_UUID, true);
-  deletions_know(world.deletions, "u", A);
-  deletions_know(world.deletions, "u", B);
-  poll(&world, "u/" A " u/" B);
+  open_two(&world);
   for (int i = 0; i < 5; i++) {
     poll(&world, "u/" B);
     poll(&world, "u/" A " u/" B);
@@ -164,10 +170,7 @@ static void all_vanish_is_an_alarm(void)
 static void alarm_takes_the_first_answer_back(void)
 {
   struct world world;
-  open_world(&world, DELETIONS_UUID, true);
-  deletions_know(world.deletions, "u", A);
-  deletions_know(world.deletions, "u", B);
-  poll(&world, "u/" A " u/" B);
+  open_two(&world);
   poll(&world, "u/" B);
   poll(&world, "");
   CU_ASSERT_EQUAL(world.alarms, 1);
@@ -391,10 +394,7 @@ static void late_answer_brings_nothing_back(void)
 static void rows_that_come_back(void)
 {
   struct world world;
-  open_world(&world, DELETIONS_UUID, true);
-  deletions_know(world.deletions, "u", A);
-  deletions_know(world.deletions, "u", B);
-  poll(&world, "u/" A " u/" B);
+  open_two(&world);
   poll(&world, "u/" B);
   poll(&world, "u/" B);
   CU_ASSERT_EQUAL(world.removals, 1);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "key.h"
 #include "watch_source.h"
 
 enum { SOURCES = 3, ALARM_EVERY_MS = 600000 };
@@ -105,19 +106,11 @@ const struct mu_option watch_options[WATCH_OPTION_COUNT] = {
      .help = "more deletions than this within a second are worth a warning; they count all the same"},
 };
 
-/* A plain identifier: nothing that PostgREST gives a meaning to. */
+/* A plain identifier: nothing that PostgREST gives a meaning to. Which may be empty, the table of options says. */
 static void check_name(struct mu_check *check, const char *path, const char *name)
 {
-  if (!name)
-    return;
-  for (const char *at = name; *at; at++) {
-    char c = *at;
-    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-    if (!letter && (at == name || c < '0' || c > '9')) {
-      mu_check_error(check, path, "only letters, digits and _ may be in it, and no digit at its beginning");
-      return;
-    }
-  }
+  if (name && name[0] && !identifier_ok(name))
+    mu_check_error(check, path, "only letters, digits and _ may be in it, and no digit at its beginning");
 }
 
 static bool begins(const char *text, const char *with)
