@@ -90,8 +90,6 @@ enum mu_verdict entries_judge(const struct entries *entries, struct mu_str id, s
 
 /* ---- check ----------------------------------------------------------------------------------- */
 
-#define ID_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@-"
-
 static void check_secret(const char *secret, const char *path, struct mu_check *check)
 {
   size_t length = strlen(secret);
@@ -111,18 +109,10 @@ static void check_secret(const char *secret, const char *path, struct mu_check *
 void entries_check(const struct config *config, struct mu_check *check)
 {
   const struct server *servers = config->servers.items;
-  mu_map *seen = mu_map_new(); /* id → index + 1; without memory duplicates go unnoticed here */
+  mu_map *seen = mu_map_new();
   for (size_t i = 0; i < config->servers.count; i++) {
     char path[64];
-    const char *id = servers[i].id;
-    snprintf(path, sizeof path, "servers[%zu].id", i);
-    if (id && !id[0])
-      mu_check_error(check, path, "the id is empty");
-    else if (id && strspn(id, ID_CHARACTERS) != strlen(id))
-      mu_check_error(check, path, "the id \"%s\" may have letters, digits and . _ : @ - only", id);
-    else if (id && seen && mu_map_add(seen, mu_str(id), (void *)(i + 1)) == MU_EEXIST)
-      mu_check_error(check, path, "the id \"%s\" is that of servers[%zu] already", id,
-                     (size_t)mu_map_get(seen, mu_str(id)) - 1);
+    check_id("servers", i, servers[i].id, seen, check);
     snprintf(path, sizeof path, "servers[%zu].secret", i);
     if (servers[i].secret)
       check_secret(servers[i].secret, path, check);

@@ -216,16 +216,10 @@ static void check_key(const char *key, const char *path, struct mu_check *check)
     mu_check_warn(check, path, "the key is shorter than %d characters: easy to guess", SHORTEST_GOOD_KEY);
 }
 
-/* Where a key or an id was seen first; also without memory, when duplicates go unnoticed here. */
-struct place {
-  size_t user, key;
-};
-
-static void check_id(const struct user *users, size_t i, mu_map *ids, struct mu_check *check)
+void check_id(const char *list, size_t i, const char *id, mu_map *ids, struct mu_check *check)
 {
   char path[64];
-  const char *id = users[i].id;
-  snprintf(path, sizeof path, "users[%zu].id", i);
+  snprintf(path, sizeof path, "%s[%zu].id", list, i);
   if (!id) /* not given: the table says so */
     return;
   if (!id[0])
@@ -233,9 +227,14 @@ static void check_id(const struct user *users, size_t i, mu_map *ids, struct mu_
   else if (strspn(id, ID_CHARACTERS) != strlen(id))
     mu_check_error(check, path, "the id \"%s\" may have letters, digits and . _ : @ - only", id);
   else if (ids && mu_map_add(ids, mu_str(id), (void *)(i + 1)) == MU_EEXIST)
-    mu_check_error(check, path, "the id \"%s\" is that of users[%zu] already", id,
+    mu_check_error(check, path, "the id \"%s\" is that of %s[%zu] already", id, list,
                    (size_t)mu_map_get(ids, mu_str(id)) - 1);
 }
+
+/* Where a key was seen first. */
+struct place {
+  size_t user, key;
+};
 
 void users_check(const struct mu_list *list, struct mu_check *check)
 {
@@ -249,7 +248,7 @@ void users_check(const struct mu_list *list, struct mu_check *check)
   bool able = places && keys && mu_random(secret, sizeof secret) == 0;
   for (size_t i = 0; i < list->count; i++) {
     char path[64];
-    check_id(users, i, ids, check);
+    check_id("users", i, users[i].id, ids, check);
     snprintf(path, sizeof path, "users[%zu].api_keys", i);
     if (users[i].api_keys.count == 0)
       mu_check_warn(check, path, "the user has no key: nobody can log in");

@@ -29,6 +29,11 @@ enum mu_verdict users_known(const struct users *users, struct mu_str id, struct 
 /* Calls `gone` with every principal of `before` that `now` does not grant any more; without credential: the user altogether. */
 void users_compare(const struct users *before, const struct users *now,
                    void (*gone)(void *context, const struct mu_principal *principal, const char *why), void *context);
+/*
+ * The id of the i-th item of the list of this name. `ids` (id → index + 1) has those before it; NULL: memory is out, and duplicates go
+ * unnoticed.
+ */
+void check_id(const char *list, size_t i, const char *id, mu_map *ids, struct mu_check *check);
 /* check() of `users`. */
 void users_check(const struct mu_list *list, struct mu_check *check);
 

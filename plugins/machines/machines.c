@@ -164,11 +164,10 @@ static int each(void *self, const char *provider, const char *owner_id,
   if (!provider)
     return roster_each(&registry->all, ROSTER_ALL, fn, context);
   struct mu_buf key = MU_BUF_INIT;
-  mu_buf_add(&key, provider, strlen(provider) + 1);
-  owner_id = owner_id ? owner_id : "";
-  mu_buf_add(&key, owner_id, strlen(owner_id) + 1);
-  struct owner *owner = key.failed ? NULL : mu_map_get(registry->owners, (struct mu_str){key.at, key.len});
-  int result = key.failed ? MU_ENOMEM : owner ? roster_each(&owner->roster, ROSTER_OWNER, fn, context) : 0;
+  int result = registry_key(&key, provider, owner_id ? owner_id : "", NULL);
+  struct owner *owner = result == 0 ? mu_map_get(registry->owners, (struct mu_str){key.at, key.len}) : NULL;
+  if (owner)
+    result = roster_each(&owner->roster, ROSTER_OWNER, fn, context);
   mu_buf_free(&key);
   return result;
 }
