@@ -230,7 +230,8 @@ static int collect(void *self, mu_sample *sample)
 /* What carries the traffic of other interfaces once more, or of this machine alone. Patterns, so that wlo1 is not lo. */
 #define EXCLUDED                                                                                                       \
   "[ \"lo\", \"veth*\", \"docker*\", \"br-*\", \"virbr*\", \"cni*\", \"flannel*\", \"cali*\", \"tun*\", \"tap*\", "    \
-  "\"dummy*\", \"ifb*\", \"vnet*\", \"wg*\", \"bond*\", \"team*\", \"br[0-9]*\", \"vmbr*\", \"*.[0-9]*\" ]"
+  "\"dummy*\", \"ifb*\", \"vnet*\", \"wg*\", \"bond*\", \"team*\", \"br[0-9]*\", \"vmbr*\", \"*.[0-9]*\", "            \
+  "\"podman*\", \"lxdbr*\", \"lxcbr*\", \"tailscale*\", \"zt*\" ]"
 
 static const struct mu_option options[] = {
     {.key = "include",

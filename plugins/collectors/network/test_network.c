@@ -40,6 +40,28 @@ static void names_match_by_pattern(void)
   rig_close(&rig);
 }
 
+/* Bridges and tunnels of all kinds carry what the hardware carries; in a container eth0 is none of them. */
+static void nothing_counts_twice(void)
+{
+  static const char *const virtual[] = {"lo",       "docker0", "br-0123456789ab", "virbr0",     "lxdbr0",      "lxcbr0",
+                                        "br0",      "vmbr1",   "podman1",         "tailscale0", "ztabcdef123", "wg0",
+                                        "tun0",     "tap3",    "veth12ab",        "bond0",      "eth0.100",    "vnet7",
+                                        "flannel.1"};
+  struct mu_buf dev = MU_BUF_INIT;
+  struct rig rig;
+  rig_open(&rig, NULL);
+  mu_buf_adds(&dev, HEAD "eth0: 7" REST "5" END "zoo1: 7" REST "5" END);
+  for (size_t i = 0; i < MU_COUNT(virtual); i++)
+    mu_buf_printf(&dev, "%s: 1000" REST "1000" END, virtual[i]);
+  rig_put(&rig, "/proc/net/dev", dev.at);
+  rig_init(&rig);
+  CU_ASSERT_EQUAL(rig_collect(&rig, 0), 0);
+  CU_ASSERT_EQUAL(rig_count(&rig, "interfaces"), 2);
+  CU_ASSERT_EQUAL(rig_number(&rig, "rx_bytes"), 14);
+  mu_buf_free(&dev);
+  rig_close(&rig);
+}
+
 static void speeds(void)
 {
   struct rig rig;
@@ -146,6 +168,7 @@ static void broken_files(void)
 static const struct unit_test tests[] = {
     {"a recorded machine", recorded_machine},
     {"names match by pattern", names_match_by_pattern},
+    {"nothing counts twice", nothing_counts_twice},
     {"speeds", speeds},
     {"patterns", patterns},
     {"primary of IPv6", primary_of_ipv6},
