@@ -18,8 +18,8 @@ struct mu_token_key {
   int secret_len;
   char *issuer; /* NULL: a plain key */
   char *audience;
-  mu_schema *header; /* plain keys */
-  mu_schema *times;
+  mu_schema *header;
+  mu_schema *times; /* plain keys */
 };
 
 /* A key without the rest. NULL: the secret is too short or too long, or memory is out. */
@@ -31,6 +31,10 @@ size_t mui_token_shape(struct mu_str token);
 bool mui_token_signature(const mu_token_key *key, struct mu_str signed_part, char signature[MUI_SIGNATURE_LEN]);
 /* Whether the signature that begins at `at` is the key's. */
 bool mui_token_ours(const mu_token_key *key, struct mu_str token, size_t at);
+/* Whether the header of a token of ours says HS256 and names no extension that must be understood. By our own strict scan. */
+bool mui_token_header_ok(const mu_token_key *key, struct mu_str token);
+/* For mui_token_key(): what mui_token_header_ok() reads. NULL: memory. */
+mu_schema *mui_token_header_schema(void);
 /* Appends `data` as base64url. */
 void mui_base64url(struct mu_buf *out, struct mu_str data);
 /* `text` is of the alphabet, as mui_token_shape() sees to; room for text.len * 3 / 4 bytes in `to`. The length written. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Of both kinds of tokens: base64url, the shape that is looked at before anything else, and the signature. */
+/* Of both kinds of tokens: base64url, the shape that is looked at before anything else, the signature, and the header. */
 #include <string.h>
 
 #include <openssl/evp.h>
@@ -10,6 +10,15 @@
 enum {
   SEGMENT_MIN = 20, /* {"alg":"HS256"} */
   MAC_LEN = 32,
+};
+
+struct header {
+  struct mu_json_value alg, critical;
+};
+
+static const struct mu_field header_fields[] = {
+    {"alg", MU_FIELD_STRING, MU_FIELD_REQUIRED, 0, 0, offsetof(struct header, alg)},
+    {"crit", MU_FIELD_ANY, 0, 0, 0, offsetof(struct header, critical)},
 };
 
 static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -97,4 +106,19 @@ bool mui_token_ours(const mu_token_key *key, struct mu_str token, size_t at)
       mu_secret_equal((struct mu_str){expected, MUI_SIGNATURE_LEN}, (struct mu_str){token.at + at, MUI_SIGNATURE_LEN});
   mu_secret_wipe(expected, sizeof expected);
   return ours;
+}
+
+mu_schema *mui_token_header_schema(void)
+{
+  return mu_schema_new(header_fields, MU_COUNT(header_fields), sizeof header_fields[0]);
+}
+
+bool mui_token_header_ok(const mu_token_key *key, struct mu_str token)
+{
+  char text[MUI_TOKEN_MAX];
+  struct header header;
+  size_t dot = (size_t)((const char *)memchr(token.at, '.', token.len) - token.at);
+  size_t len = mui_base64url_read((struct mu_str){token.at, dot}, text);
+  return mu_json_scan(key->header, text, len, &header, NULL) == 0 &&
+         mu_str_equal(mu_json_str(&header.alg), MU_STR("HS256")) && !header.critical.kind;
 }
