@@ -2,28 +2,17 @@
 /* mu_fetch() against a server of its own (server.py), which misbehaves by request. */
 #include <netdb.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include <muster/fetch.h>
-#include "base/logging.h"
-#include "loop/loop.h"
-#include "unit.h"
+#include "child.h"
 
+static struct child child;
 static struct {
-  pid_t pid;
-  int input;
   unsigned plain, good, other, silent, closed; /* ports */
-  char folder[64], ca[80];
+  char ca[80];
 } server;
 
-static struct mui_runtime runtime;
-static mu_instance *in;
 static char logged[64 * 1024];
 
 /* ---- frame ----------------------------------------------------------------------------------- */
@@ -35,59 +24,11 @@ static void keep_log(void *context, enum mu_level level, const char *line)
   snprintf(logged + used, sizeof logged - used, "%s\n", line);
 }
 
-static bool server_run(void)
-{
-  int input[2], output[2];
-  strcpy(server.folder, "/tmp/muster-fetch-XXXXXX");
-  if (!mkdtemp(server.folder) || pipe(input) || pipe(output))
-    return false;
-  snprintf(server.ca, sizeof server.ca, "%s/ca.pem", server.folder);
-  server.pid = fork();
-  if (server.pid == 0) {
-    dup2(input[0], 0);
-    dup2(output[1], 1);
-    close(input[1]);
-    close(output[0]);
-    execl("/usr/bin/python3", "python3", SOURCE_DIR "/tests/unit/http/server.py", server.folder, (char *)NULL);
-    _exit(127);
-  }
-  close(input[0]);
-  close(output[1]);
-  server.input = input[1];
-  FILE *lines = fdopen(output[0], "r");
-  bool ok = lines && fscanf(lines, "%u %u %u %u %u", &server.plain, &server.good, &server.other, &server.silent,
-                            &server.closed) == 5;
-  if (lines)
-    fclose(lines);
-  return ok;
-}
-
-static void server_end(void)
-{
-  close(server.input);
-  waitpid(server.pid, NULL, 0);
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf '%s'", server.folder);
-  if (system(command) != 0)
-    fprintf(stderr, "%s is left over\n", server.folder);
-}
-
 static void setup(void)
 {
-  runtime = (struct mui_runtime){0};
   logged[0] = '\0';
   mui_log_sink(keep_log, NULL);
-  runtime.loop = mui_loop_new(1, 1);
-  in = mui_instance_new(&runtime, "one", "test");
-  runtime.core = in;
-  CU_ASSERT_FATAL(runtime.loop && in);
-}
-
-static void teardown(void)
-{
-  if (in)
-    mui_instance_free(in);
-  CU_ASSERT_EQUAL(mui_loop_free(runtime.loop), 0);
+  begin(1);
 }
 
 /* What came back. */
@@ -629,9 +570,9 @@ static void environment(void)
   setenv("http_proxy", proxy, 1);
   setenv("https_proxy", proxy, 1);
   setenv("all_proxy", proxy, 1);
-  setenv("HOME", server.folder, 1);
+  setenv("HOME", child.folder, 1);
   char netrc[96];
-  snprintf(netrc, sizeof netrc, "%s/.netrc", server.folder);
+  snprintf(netrc, sizeof netrc, "%s/.netrc", child.folder);
   FILE *file = fopen(netrc, "w");
   fprintf(file, "machine 127.0.0.1 login l password p\n");
   fclose(file);
@@ -676,11 +617,11 @@ static const struct unit_test tests[] = {
 int main(void)
 {
   signal(SIGPIPE, SIG_IGN);
-  if (!server_run()) {
-    fprintf(stderr, "the server did not start\n");
+  unsigned *const ports[CHILD_PORTS] = {&server.plain, &server.good, &server.other, &server.silent, &server.closed};
+  if (!child_run(&child, "server.py", ports))
     return 1;
-  }
+  snprintf(server.ca, sizeof server.ca, "%s/ca.pem", child.folder);
   int status = unit_main("fetch", tests, MU_COUNT(tests));
-  server_end();
+  child_end(&child);
   return status;
 }

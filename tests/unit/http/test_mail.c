@@ -1,70 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /* mu_mail() against a mail server (mail_server.py), and against servers that fall silent. */
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <muster/fetch.h>
-#include "base/logging.h"
-#include "loop/loop.h"
-#include "unit.h"
+#include "child.h"
 
+static struct child child;
 static struct {
-  pid_t pid;
-  int input;
   unsigned good, after_text, after_all, silent, closed; /* ports */
-  char folder[64];
   unsigned mails;
 } server;
-
-static struct mui_runtime runtime;
-static mu_instance *in;
-
-static bool server_run(void)
-{
-  int input[2], output[2];
-  strcpy(server.folder, "/tmp/muster-mail-XXXXXX");
-  if (!mkdtemp(server.folder) || pipe(input) || pipe(output))
-    return false;
-  server.pid = fork();
-  if (server.pid == 0) {
-    dup2(input[0], 0);
-    dup2(output[1], 1);
-    close(input[1]);
-    close(output[0]);
-    execl("/usr/bin/python3", "python3", SOURCE_DIR "/tests/unit/http/mail_server.py", server.folder, (char *)NULL);
-    _exit(127);
-  }
-  close(input[0]);
-  close(output[1]);
-  server.input = input[1];
-  FILE *lines = fdopen(output[0], "r");
-  bool ok = lines && fscanf(lines, "%u %u %u %u %u", &server.good, &server.after_text, &server.after_all,
-                            &server.silent, &server.closed) == 5;
-  if (lines)
-    fclose(lines);
-  return ok;
-}
-
-static void server_end(void)
-{
-  close(server.input);
-  waitpid(server.pid, NULL, 0);
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf '%s'", server.folder);
-  if (system(command) != 0)
-    fprintf(stderr, "%s is left over\n", server.folder);
-}
 
 /* The next mail that the server took. */
 static const char *next_mail(void)
 {
   static char text[64 * 1024];
   char path[128];
-  snprintf(path, sizeof path, "%s/%u.eml", server.folder, server.mails++);
+  snprintf(path, sizeof path, "%s/%u.eml", child.folder, server.mails++);
   FILE *file = fopen(path, "r");
   text[file ? fread(text, 1, sizeof text - 1, file) : 0] = '\0';
   if (file)
@@ -74,18 +25,7 @@ static const char *next_mail(void)
 
 static void setup(void)
 {
-  runtime = (struct mui_runtime){0};
-  runtime.loop = mui_loop_new(2, 1);
-  in = mui_instance_new(&runtime, "one", "test");
-  runtime.core = in;
-  CU_ASSERT_FATAL(runtime.loop && in);
-}
-
-static void teardown(void)
-{
-  if (in)
-    mui_instance_free(in);
-  CU_ASSERT_EQUAL(mui_loop_free(runtime.loop), 0);
+  begin(2);
 }
 
 struct result {
@@ -336,11 +276,11 @@ static const struct unit_test tests[] = {
 int main(void)
 {
   signal(SIGPIPE, SIG_IGN);
-  if (!server_run()) {
-    fprintf(stderr, "the mail server did not start\n");
+  unsigned *const ports[CHILD_PORTS] = {&server.good, &server.after_text, &server.after_all, &server.silent,
+                                        &server.closed};
+  if (!child_run(&child, "mail_server.py", ports))
     return 1;
-  }
   int status = unit_main("mail", tests, MU_COUNT(tests));
-  server_end();
+  child_end(&child);
   return status;
 }
