@@ -62,6 +62,18 @@ def status_of(answer):
     return int(found[1]) if found else None
 
 
+def refused_address(server, link, *headers):
+    """The address that the server names when it refuses an agent on this link."""
+    from conftest import eventually
+    time.sleep(1.05)  # its line is not to be left out
+    before = len(server.log)
+    with link:
+        link.send(upgrade("/ws-report", "X-SERVER-ID: demo", "X-AUTH-SECRET: wrong", *headers))
+        assert status_of(link.answer()) == 401
+    line = eventually(lambda: [line for line in server.log[before:].splitlines() if "refused:" in line])[0]
+    return line.split(" from ")[1].split(" ")[0]
+
+
 class Raw:
     """A connection that says exactly what it is told to, and reads what comes. Closing it is the caller's, or `with`'s."""
 
@@ -187,7 +199,7 @@ class Raw:
         while (got := self.read(end - time.monotonic())):
             if got[2] == CLOSE:
                 code = struct.unpack("!H", got[3][:2])[0] if got[3] else 1005
-                if answer: # within an unfinished frame the answer is no frame: the end of our side tells the same
+                if answer:  # within an unfinished frame the answer is no frame: the end of our side tells the same
                     self.send(frame(CLOSE, got[3][:2]))
                     with contextlib.suppress(OSError):
                         self.s.shutdown(socket.SHUT_WR)
@@ -201,9 +213,14 @@ class Raw:
 # ---- the bystander: a process of its own, so that the attacker's work does not slow its clock ------
 
 
+def starved(*pids):
+    """Seconds that these processes' first threads would have run, and had no processor. They are the machine's, and nobody's stall."""
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
+
+
 class Bystander:
-    def __init__(self, port, secret):
-        self.process = subprocess.Popen([sys.executable, __file__, str(port), secret], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    def __init__(self, port, secret, pid):
+        self.process = subprocess.Popen([sys.executable, __file__, str(port), secret, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True)
         self.said()
 
@@ -213,11 +230,11 @@ class Bystander:
         return json.loads(line)
 
     def check(self):
-        """Since the last check: every sample arrived, none late."""
+        """Since the last check: every sample arrived, none late; and the server counted each one, those too that no page was sent."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         said = self.said()
-        assert not said["missing"] and said["sent"] > 0, said
+        assert not said["missing"] and said["sent"] > 0 and said["counted"] == said["total"], said
         assert said["worst"] < 1, said
 
     def stop(self):
@@ -226,7 +243,18 @@ class Bystander:
         self.process.stdout.close()
 
 
-def bystander_main(port, secret):
+def counters_of(port):
+    with Raw(port, BYSTANDER_ADDRESS) as link:
+        link.send(request("GET /test/counters HTTP/1.1", "Host: t", "Connection: close"))
+        answer = link.rest(10)
+    assert status_of(answer) == 200, answer
+    return json.loads(answer.split(b"\r\n\r\n", 1)[1])
+
+
+def bystander_main(port, secret, pid):
+    def age(sent):
+        return time.monotonic() - sent[0] - (starved(pid, "self") - sent[1])
+
     agent = Raw(port, BYSTANDER_ADDRESS).open("/ws-report", f"X-SERVER-ID: {WATCHED}", f"X-AUTH-SECRET: {secret}")
     page = Raw(port, BYSTANDER_ADDRESS).open("/ws-frontend")
     serial, waiting, worst, sent, due, asked = 0, {}, 0.0, 0, time.monotonic(), None
@@ -236,11 +264,13 @@ def bystander_main(port, secret):
         now = time.monotonic()
         if now >= due or asked and not sent:
             serial, sent, due = serial + 1, sent + 1, max(due + 0.2, now)
-            waiting[serial] = now
+            waiting[serial] = now, starved(pid, "self")
             agent.s.sendall(frame(TEXT, json.dumps({**report, "timestamp": serial})))
         if asked and sent and (not waiting or now - asked > 3):
-            worst = max([worst, *(now - at for at in waiting.values())])
-            print(json.dumps({"sent": sent, "worst": round(worst, 3), "missing": list(waiting)}), flush=True)
+            worst = max([worst, *map(age, waiting.values())])
+            # A page is told what came last, the server counts what came at all; nothing is under way now.
+            print(json.dumps({"sent": sent, "worst": round(worst, 3), "missing": list(waiting), "total": serial,
+                              "counted": counters_of(port)[f"reports.{WATCHED}"]}), flush=True)
             waiting, worst, sent, asked = {}, 0.0, 0, None
         ready = select.select([page.s, agent.s, sys.stdin], [], [], max(0, min(due - time.monotonic(), 0.05 if asked else 1)))[0]
         if sys.stdin in ready:
@@ -258,7 +288,7 @@ def bystander_main(port, secret):
                 elif link is page and (seen := json.loads(got[3]))["serverId"] == WATCHED:
                     # Of two that came in one turn of a starved loop a page is sent the newer one.
                     for told in [each for each in waiting if each <= seen["timestamp"]]:
-                        worst = max(worst, time.monotonic() - waiting.pop(told))
+                        worst = max(worst, age(waiting.pop(told)))
 
 
 # ---- the server under attack --------------------------------------------------------------------
@@ -277,6 +307,8 @@ class Target:
         from conftest import BUILD, SECRET, Server, entry, free_port, static_plugins
         port = free_port()
         self.secret = SECRET
+        if "connects_per_second" not in limits:  # counters are asked for before and after each attack
+            limits = "connects_per_second = 1000; " + limits
         folder.mkdir(exist_ok=True)
         dirs = f'plugin_dirs = [ "{BUILD}/lib/muster/plugins", "{BUILD}/tests/plugins" ];'
         listed = static_plugins(entry(WATCHED), *(entries or [entry("demo")]), status=status)
@@ -285,7 +317,7 @@ class Target:
                              more=f"{dirs}\nlimits = {{ {limits} }};\n{more}",
                              env={"ASAN_OPTIONS": "quarantine_size_mb=1:" + os.environ.get("ASAN_OPTIONS", "")})
         self.port, self.pid = self.server.port, self.server.pid
-        self.bystander = Bystander(self.port, SECRET)
+        self.bystander = Bystander(self.port, SECRET, self.pid)
 
     def stop(self):
         self.bystander.stop()
@@ -309,9 +341,8 @@ class Target:
         return self.raw(**how).open("/ws-parrot")
 
     def counters(self):
-        answer = self.talk(request("GET /test/counters HTTP/1.1", "Host: t", "Connection: close"), source=BYSTANDER_ADDRESS)
-        assert status_of(answer) == 200, answer
-        return json.loads(answer.split(b"\r\n\r\n", 1)[1])
+        """Those of the server and its plugins."""
+        return {name: n for name, n in counters_of(self.port).items() if not name.startswith("reports.")}
 
     def cpu(self):
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -359,4 +390,4 @@ class Target:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        bystander_main(int(sys.argv[1]), sys.argv[2])
+        bystander_main(int(sys.argv[1]), *sys.argv[2:])

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Shows the black-box tests what nothing else shows yet: every counter of every instance, and what net counts. */
+/* Shows the black-box tests what nothing else shows yet: every counter of every instance, what net counts, each machine's reports. */
 #include <dlfcn.h>
 #include <stdlib.h>
 
@@ -13,6 +13,7 @@
 /* A plugin that is linked with private symbols is refused: these are looked for while it runs. */
 struct looker {
   mu_instance *in;
+  struct mu_service machines; /* api NULL: there is none */
   __typeof__(mui_counter_next) *counter_next;
   __typeof__(mui_host_nth) *host_nth;
   __typeof__(mui_net_read) *net_read;
@@ -26,6 +27,16 @@ static void add(const struct looker *looker, struct mu_buf *out, mu_instance *in
     mu_buf_printf(out, "\"%s.%s\":%llu,", in->name, name, (unsigned long long)mu_counter_value(counter));
 }
 
+static int add_machine(void *context, const struct mu_machine *machine)
+{
+  struct mu_buf name = MU_BUF_INIT;
+  mu_buf_printf(&name, "reports.%s", machine->id);
+  mu_buf_json_string(context, (struct mu_str){name.at, name.len});
+  mu_buf_printf(context, ":%llu,", (unsigned long long)machine->reports);
+  mu_buf_free(&name);
+  return 0;
+}
+
 static int answer(void *self, mu_http *request)
 {
   const struct looker *looker = self;
@@ -37,6 +48,9 @@ static int answer(void *self, mu_http *request)
   add(looker, &out, runtime->core);
   for (size_t i = 0; looker->host_nth(runtime->host, i); i++)
     add(looker, &out, (mu_instance *)&looker->host_nth(runtime->host, i)->base);
+  const struct mu_machines *machines = looker->machines.api;
+  if (machines)
+    machines->each(looker->machines.self, NULL, NULL, add_machine, &out);
   mu_buf_printf(&out, "\"net.open_ws\":%llu,\"net.refused\":%llu,\"net.messages_in\":%llu}",
                 (unsigned long long)stats.open_ws, (unsigned long long)stats.refused,
                 (unsigned long long)stats.messages_in);
@@ -70,13 +84,27 @@ static int init(mu_instance *in, const void *config, void **self)
   return result;
 }
 
+static int start(void *self)
+{
+  struct looker *looker = self;
+  if (mu_service_get(looker->in, MU_SERVICE_MACHINES, &looker->machines) != 0)
+    looker->machines = (struct mu_service){0};
+  return 0;
+}
+
 static void fini(void *self)
 {
   free(self);
 }
 
-static const struct mu_component components[] = {
-    {.size = sizeof(struct mu_component), .kind = MU_SERVER, .init = init, .fini = fini}};
+static const char *const wants[] = {MU_SERVICE_MACHINES, NULL};
+
+static const struct mu_component components[] = {{.size = sizeof(struct mu_component),
+                                                  .kind = MU_SERVER,
+                                                  .wants = wants,
+                                                  .init = init,
+                                                  .start = start,
+                                                  .fini = fini}};
 
 MU_PLUGIN(.name = "counters", .version = "1.0", .summary = "shows all counters to tests", .licence = "ISC",
           .components = MU_COMPONENTS(components));
