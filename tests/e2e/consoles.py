@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: ISC
 """What the tests of the console share: a server with people, machines of theirs, and a reader of the live channel that knows only its README."""
 import asyncio
+import http.client
 import json
 
+import pytest
 import websockets
 
 from accounts import Accounts
@@ -12,6 +14,33 @@ def people(folder, options="", more=(), console=""):
     """auth_accounts on SQLite, session, machines, console; the administrator is logged in."""
     listed = [f'{{ name = "console"; config = {{ {console} }}; }}', *more]
     return Accounts("sqlite", folder, None, options, more=listed).begin()
+
+
+@pytest.fixture
+def console(tmp_path):
+    """A function that starts people(); all are stopped, and must stop well, at the end."""
+    running = []
+
+    def start(**how):
+        made = people(tmp_path / f"console{len(running)}", **how)
+        running.append(made)
+        return made
+
+    yield start
+    for made in running:
+        if made.server.process.returncode is None:
+            made.stop()
+
+
+def ask(server, path, headers=None, method="GET"):
+    """Status, headers (lower case) and body; `server`: whatever has a port."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request(method, path, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
 
 
 def merged(target, patch):

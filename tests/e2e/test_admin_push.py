@@ -9,7 +9,7 @@ import pytest
 import sessions
 from conftest import BUILD, SANITIZED, agent_headers, documented, entry, eventually, get
 from hostile import Raw, TEXT, frame
-from sessions import BOB_KEY, DIRS, JWT_SECRET, KEY, SECOND_KEY, USERS, Client, admin, agent, machines, sample, steer
+from sessions import BOB_KEY, DIRS, KEY, SECOND_KEY, USERS, Client, admin, agent, machines, sample, steer
 
 MEMBERS = ["machineId", "userId", "name", "ip", "ram", "cpu", "hostname", "os", "status", "connectedAt", "lastSeen", "metrics"]
 INFO = {"ip": "192.0.2.7", "ram": "16 GB", "cpu": 8, "hostname": "web-1.example", "os": "linux"}

@@ -6,7 +6,7 @@ import json
 import pytest
 import websockets
 
-from conftest import BUILD, ROOT, SECRET, ALL_COLLECTORS, Program, agent_headers, entry
+from conftest import ALL_COLLECTORS, BUILD, ROOT, SECRET, Program, entry
 
 SHIM = BUILD / "tests" / "plugins" / "dead_mount.so"
 MACHINE = ROOT / "tests" / "fixtures" / "proc" / "machine"

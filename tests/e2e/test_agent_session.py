@@ -363,7 +363,7 @@ def test_a_rate_limit_is_waited_for(agent):
             await peer.until(lambda: len(peer.of("data")) >= 12)
             data = peer.of("data")
             refused = data[2]["at"]
-            assert not [m for m in data if refused + 0.3 < m["at"] < refused + 1.9]
+            assert len([m for m in data if refused < m["at"] < refused + 1.9]) <= 2  # what was under way; six without the word
             assert sorted({m["seq"] for m in data}) == list(range(1, max(m["seq"] for m in data) + 1))
             assert len(peer.paths) == 1 and "rate_limited" in a.log
     run(body())

@@ -2,34 +2,24 @@
 """Who may report: refused before the upgrade, logged with the id, never with a secret."""
 import asyncio
 import json
-import socket
 
 import pytest
 import websockets
 
 from conftest import SECRET, agent_headers, documented, entry
+from hostile import Raw, status_of
+from hostile import upgrade as upgrade_request
 
 WRONG = "this-is-not-the-secret-99"
 
 
-def upgrade(server, headers, path="/ws-report"):
-    """A hand-made upgrade request. Status, headers (lower case) and body of the answer."""
-    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{server.port}", "Upgrade: websocket", "Connection: Upgrade",
-             "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
-    lines += [f"{k}: {v}" for k, v in headers]
-    with socket.create_connection(("127.0.0.1", server.port), 5) as link:
-        link.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            more = link.recv(4096)
-            assert more, f"closed without an answer: {answer!r}"
-            answer += more
-        head, body = answer.split(b"\r\n\r\n", 1)
-        status, *rest = head.decode("latin-1").split("\r\n")
-        got = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in rest)}
-        while len(body) < int(got.get("content-length", 0)):
-            body += link.recv(4096)
-    return int(status.split()[1]), got, body
+def upgrade(server, headers):
+    """A report link's status, its headers (lower case) and its body, which is none after 101."""
+    with Raw(server.port) as link:
+        link.send(upgrade_request("/ws-report", *(f"{k}: {v}" for k, v in headers)))
+        head = link.answer()
+        got = {k.lower(): v for k, v in (line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:])}
+        return status_of(head), got, link.rest() if status_of(head) != 101 else b""
 
 
 BAD = {
@@ -98,8 +88,8 @@ def test_a_brute_force_does_not_fill_the_log_nor_hurt_a_bystander(server):
     async def run():
         async with websockets.connect(s.ws + "/ws-frontend") as page:
             async with websockets.connect(s.ws + "/ws-report", extra_headers=agent_headers("other")) as link:
-                await asyncio.get_running_loop().run_in_executor(
-                    None, lambda: [upgrade(s, [("X-SERVER-ID", "demo"), ("X-AUTH-SECRET", f"guess-{i:04}")]) for i in range(200)])
+                await asyncio.to_thread(
+                    lambda: [upgrade(s, [("X-SERVER-ID", "demo"), ("X-AUTH-SECRET", f"guess-{i:04}")]) for i in range(200)])
                 await link.send(json.dumps(documented("other")))
                 return json.loads(await asyncio.wait_for(page.recv(), 5))
 

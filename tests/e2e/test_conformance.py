@@ -14,7 +14,7 @@ CASES = {case.name: case for case in conformance.cases()}
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory):
-    made = Target(tmp_path_factory.mktemp("conformance"), limits="connects_per_second = 1000;")
+    made = Target(tmp_path_factory.mktemp("conformance"))
     yield made
     made.bystander.check()
     made.stop()

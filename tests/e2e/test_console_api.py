@@ -2,44 +2,18 @@
 """The console's API: what is there, the last hour, plugins, the configuration without its secrets; and how its files are served."""
 import asyncio
 import gzip
-import http.client
 import json
 import os
 import re
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from conftest import BUILD, ROOT, eventually, free_port, get, static_plugins
-from consoles import Reader, machine, people, report
+from consoles import Reader, ask, console, machine, report  # noqa: F401
 from described import Description
-
-
-
-@pytest.fixture
-def console(tmp_path):
-    running = []
-
-    def start(**how):
-        made = people(tmp_path / f"console{len(running)}", **how)
-        running.append(made)
-        return made
-
-    yield start
-    for made in running:
-        if made.server.process.returncode is None:
-            made.stop()
-
-
-def ask(server, path, headers=None, method="GET"):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    try:
-        connection.request(method, path, headers=headers or {})
-        answer = connection.getresponse()
-        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
 
 
 # ---- what there is --------------------------------------------------------------------------------
@@ -51,6 +25,9 @@ def test_the_site_says_what_is_missing(server, console):
     assert site["status"] == "open" and site["login"] is False and site["version"] and site["name"] and site["agent_url"] == ""
     assert site["pages"] == {"status": True, "plugins": True, "history": "ring", "relay": False, "accounts": False, "join": False}
     assert site["missing"] == {"relay": "relay", "accounts": "auth_accounts", "join": "session"}
+    # These three alone serve the public status.
+    bare = server(plugins=['{ name = "auth_static"; }', '{ name = "machines"; }', '{ name = "console"; }'])
+    assert get(bare.http + "/api/console/site") == site
     a = console(console='agent_url = "wss://muster.example.org:5000/"; history_machines = 0;', more=['{ name = "relay"; config = { websocket_base_url = "ws://localhost:1"; }; }'])
     site = a.call("GET", "/api/console/site").json
     assert site["login"] is True and site["missing"] == {} and site["agent_url"] == "wss://muster.example.org:5000/"
@@ -299,9 +276,8 @@ def test_without_pages_it_says_so(tmp_path, server):
     """A tree that was installed without web: programs and plugins, no share/muster/console."""
     tree = tmp_path / "tree"
     (tree / "bin").mkdir(parents=True)
-    for name in ("musterd",):
-        (tree / "bin" / name).write_bytes((BUILD / "bin" / name).read_bytes())
-        (tree / "bin" / name).chmod(0o755)
+    (tree / "bin/musterd").write_bytes((BUILD / "bin/musterd").read_bytes())
+    (tree / "bin/musterd").chmod(0o755)
     (tree / "lib").symlink_to(BUILD / "lib")
     conf = tmp_path / "server.conf"
     port = free_port()
@@ -311,10 +287,7 @@ def test_without_pages_it_says_so(tmp_path, server):
     process = subprocess.Popen([tree / "bin/musterd", "-c", conf], stderr=open(log, "w"), env={**os.environ, "LD_LIBRARY_PATH": str(BUILD / "lib")})
     try:
         eventually(lambda: "ready" in log.read_text())
-        class Here:
-            pass
-        here = Here()
-        here.port = port
+        here = SimpleNamespace(port=port)
         status, got, body = ask(here, "/")
         assert status == 200 and b"without its web console" in body and b"npm" in body and "default-src 'self'" in got["content-security-policy"]
         assert json.loads(ask(here, "/api/console/site")[2])["status"] == "open"

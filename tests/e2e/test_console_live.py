@@ -10,24 +10,9 @@ import websockets
 
 from accounts import PASSWORD, forge
 from conftest import SANITIZED, agent_headers, documented, entry, static_plugins
-from consoles import Reader, machine, people, report, ticket
+from consoles import Reader, console, machine, report, ticket  # noqa: F401
 
 TOKEN = 'a "token" of pages-0123'
-
-
-@pytest.fixture
-def console(tmp_path):
-    running = []
-
-    def start(**how):
-        made = people(tmp_path / f"console{len(running)}", **how)
-        running.append(made)
-        return made
-
-    yield start
-    for made in running:
-        if made.server.process.returncode is None:
-            made.stop()
 
 
 async def closed(server, hello, within=10, **headers):

@@ -80,8 +80,8 @@ def named(name):
 
 # How it is made; what the one line must say besides the file.
 REFUSED = {
-    "other ABI": (named("other_major"), ["ABI", "expected", "2|found|1"]),
-    "newer ABI": (named("newer_minor"), ["ABI", "expected"]),
+    "other ABI": (named("other_major"), ["is built for ABI 2.0; expected 1.x"]),
+    "newer ABI": (named("newer_minor"), ["is built for ABI 1.", "expected 1.x with x at most"]),
     "another name": (named("wrong_name"), ['"another"', 'expected "wrong_name"']),
     "no descriptor": (named("no_descriptor"), ["muster_plugin"]),
     "missing symbol": (named("missing_symbol"), ["nobody_has_this_symbol"]),
@@ -198,11 +198,16 @@ def test_two_instances_of_a_collector(server, agent):
 
 
 def test_a_plugin_is_replaced_by_rename_and_reload(server, plugins):
-    put(plugins, "bad", "good").rename(plugins / "no_reconfigure.so")
-    put(plugins, "no_reconfigure")
+    file = put(plugins, "no_reconfigure")
     s = server(plugins=static_plugins(entry("demo")) + ['{ name = "no_reconfigure"; }'], more=dirs(plugins))
-    new = put(plugins, "new", "no_reconfigure")
-    new.rename(plugins / "no_reconfigure.so")
+
+    def mapped():
+        with open(f"/proc/{s.pid}/maps") as maps:
+            return {int(line.split()[4]) for line in maps if str(file) in line}
+
+    assert mapped() == {file.stat().st_ino}
+    put(plugins, "new", "no_reconfigure").rename(file)
     s.reload()
     s.logged("reloaded:")
+    assert mapped() == {file.stat().st_ino}  # the new one, and nothing of the old
     assert get(s.http + "/api/statistics")["code"] == 200

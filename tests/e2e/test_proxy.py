@@ -3,11 +3,10 @@
 import json
 import re
 import subprocess
-import time
 
 import pytest
 from conftest import ROOT, Server, entry, eventually, free_port
-from hostile import PING, PONG, TEXT, Raw, closing, frame, request, status_of, upgrade
+from hostile import PING, PONG, TEXT, Raw, closing, frame, refused_address, request, status_of, upgrade
 from tls import Pair, Tls, context, dev_certificate
 
 KEY = "a-key-of-the-tests-0123"
@@ -86,17 +85,6 @@ def ask(port, message, *headers, link=None, path="/ws/session"):
         return json.loads(made.message())
 
 
-def refused_address(target, port, *headers, link=None):
-    """The address that the server names when it refuses an agent that came through nginx."""
-    time.sleep(1.05)  # its line is not to be left out
-    before = len(target.log)
-    with link or Tls(port) as made:
-        made.send(upgrade("/ws-report", "X-SERVER-ID: demo", "X-AUTH-SECRET: wrong", *headers))
-        assert status_of(made.answer()) == 401
-    line = eventually(lambda: [line for line in target.log[before:].splitlines() if "refused:" in line])[0]
-    return line.split(" from ")[1].split(" ")[0]
-
-
 def test_the_documented_proxy_passes_everything(behind, agent, dev):
     target, front = behind()
     with Tls(front.port, context(dev[1])) as link:
@@ -131,21 +119,21 @@ def test_whose_address_it_is(behind):
     for forged in ([], ["X-Forwarded-For: 203.0.113.9"], ["X-Forwarded-For: 10.1.1.1, 203.0.113.9"], ["X-Forwarded-For: nonsense"],
                    ["X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 203.0.113.10"], ["X-Real-IP: 203.0.113.9"],
                    ["Forwarded: for=203.0.113.9", "X-Forwarded-For: "]):
-        assert refused_address(target, front.port, *forged, link=Tls(front.port, source=real)) == real, forged
+        assert refused_address(target, Tls(front.port, source=real), *forged) == real, forged
     # A second proxy in front of nginx, trusted too: then what it wrote counts.
-    assert refused_address(target, front.port, "X-Forwarded-For: 203.0.113.9, 198.51.100.7", link=Tls(front.port)) == "198.51.100.7"
+    assert refused_address(target, Tls(front.port), "X-Forwarded-For: 203.0.113.9, 198.51.100.7") == "198.51.100.7"
     for written, address in {"198.51.100.7, 10.1.2.3": "198.51.100.7", "2001:DB8::0:5": "2001:db8::5", "[2001:db8::5]:4711": "2001:db8::5",
                              "203.0.113.9, 2001:db8:77::1": "203.0.113.9", "198.51.100.7:4711": "198.51.100.7", "::ffff:198.51.100.7": "198.51.100.7",
                              "10.1.2.3": "10.1.2.3", "198.51.100.7, nonsense": "127.0.0.1", "198.51.100.7, ": "127.0.0.1"}.items():
-        assert refused_address(target, front.port, f"X-Forwarded-For: {written}") == address, written
+        assert refused_address(target, Tls(front.port), f"X-Forwarded-For: {written}") == address, written
 
 
 def test_an_untrusted_proxy_is_the_client_itself(behind):
     target, front = behind('"192.0.2.1"')
     for headers in ([], ["X-Forwarded-For: 203.0.113.9"]):
-        assert refused_address(target, front.port, *headers, link=Tls(front.port, source="127.0.0.8")) == "127.0.0.1"
+        assert refused_address(target, Tls(front.port, source="127.0.0.8"), *headers) == "127.0.0.1"
     # Nor does going round the proxy help to become somebody else.
-    assert refused_address(target, None, "X-Forwarded-For: 203.0.113.9", link=Raw(target.port)) == "127.0.0.1"
+    assert refused_address(target, Raw(target.port), "X-Forwarded-For: 203.0.113.9") == "127.0.0.1"
 
 
 WRONG = {"type": "auth", "apiKey": "a-wrong-key-of-the-tests"}
