@@ -179,9 +179,9 @@ static void expire_all(mu_store_front *front, int64_t limit_ns, const char *reas
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-static int64_t pause_left_ms(const struct mui_slot *slot)
+static int64_t pause_left_ms(const struct mui_slot *slot, int64_t now_ns)
 {
-  int64_t left_ns = slot->paused_ns - mu_mono_ns();
+  int64_t left_ns = slot->paused_ns - now_ns;
   return left_ns > 0 ? left_ns / 1000000 + 1 : 0;
 }
 
@@ -277,20 +277,20 @@ static int batch_send(mu_store_front *front, struct mui_slot *slot, int what, si
   return 0;
 }
 
-static bool slot_free(const struct mui_slot *slot)
+static bool slot_free(const struct mui_slot *slot, int64_t now_ns)
 {
-  return !slot->busy && pause_left_ms(slot) == 0;
+  return !slot->busy && pause_left_ms(slot, now_ns) == 0;
 }
 
 /* When something can go on that waits for nothing but time. */
 static void arm(mu_store_front *front)
 {
-  int64_t after_ms = front->ended.first ? 0 : -1;
+  int64_t after_ms = front->ended.first ? 0 : -1, now_ns = mu_mono_ns();
   for (size_t i = 0; i < front->slot_count && after_ms != 0 && !front->over; i++) {
     const struct mui_slot *slot = &front->slots[i];
     if (slot->busy || !(i ? front->reads.first : front->writes.first))
       continue;
-    int64_t left_ms = pause_left_ms(slot);
+    int64_t left_ms = pause_left_ms(slot, now_ns);
     if (left_ms > 0 && (after_ms < 0 || left_ms < after_ms))
       after_ms = left_ms;
   }
@@ -301,18 +301,19 @@ static void arm(mu_store_front *front)
 void mui_front_kick(mu_store_front *front)
 {
   size_t free_readers = 0;
+  int64_t now_ns = mu_mono_ns(); /* one for both rounds: whose pause ends between them would not have been counted */
   for (size_t i = 0; i < front->slot_count && front->started && !front->over; i++) {
     struct mui_slot *slot = &front->slots[i];
-    if (slot->tend && slot->open && slot_free(slot)) {
+    if (slot->tend && slot->open && slot_free(slot, now_ns)) {
       slot->tend = false;
       if (batch_send(front, slot, MUI_BATCH_TEND, 0) != 0)
         pause_slot(slot, true);
     }
-    free_readers += i > 0 && slot_free(slot);
+    free_readers += i > 0 && slot_free(slot, now_ns);
   }
   for (size_t i = 0; i < front->slot_count && front->started && !front->over; i++) {
     struct mui_slot *slot = &front->slots[i];
-    if (!slot_free(slot) || !(i ? front->reads.first : front->writes.first))
+    if (!slot_free(slot, now_ns) || !(i ? front->reads.first : front->writes.first))
       continue;
     /* Readers share what waits. */
     size_t share = i ? (front->read_count + free_readers - 1) / free_readers : BATCH_WRITES;

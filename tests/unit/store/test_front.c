@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "store.h"
 
 static struct {
@@ -515,6 +516,32 @@ static void test_always_locked(void)
   teardown();
 }
 
+static _Atomic int64_t looks, jumps_at;
+
+static int64_t jumping_ns(void)
+{
+  return looks++ < jumps_at ? 1000000000 : 2000000000;
+}
+
+/* The pause of both readers ends between any two looks at the clock: what waits is shared among those that are free then. */
+static void test_pause_ends(void)
+{
+  setup();
+  for (jumps_at = 0; jumps_at < 16; jumps_at++) {
+    struct answer answer = {0};
+    struct mu_statement statement = sql("read");
+    for (size_t i = 1; i < front->slot_count; i++)
+      front->slots[i].paused_ns = 1500000000;
+    looks = 0;
+    mui_clock_inject(NULL, jumping_ns);
+    CU_ASSERT_EQUAL(api()->read(store.self, user, &statement, took, &answer), 0);
+    CU_ASSERT_TRUE(wait_for(&answer));
+    CU_ASSERT_EQUAL(answer.error, 0);
+  }
+  mui_clock_inject(NULL, NULL);
+  teardown();
+}
+
 /* A user stops while its tables wait for the database: what it wanted to change is changed, or dropped with the store. */
 static void test_gone_while_migrating(void)
 {
@@ -648,6 +675,7 @@ static const struct unit_test tests[] = {
     {"commit", test_commit},
     {"the database is away", test_away},
     {"always locked", test_always_locked},
+    {"a pause ends while it is looked at", test_pause_ends},
     {"a user has gone while its tables are made", test_gone_while_migrating},
     {"limits", test_limits},
     {"housekeeping", test_tend},
