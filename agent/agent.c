@@ -94,7 +94,6 @@ static void collector(struct agent *agent, enum mui_host_change change, const st
 {
   struct slot *slot = find_slot(agent, loaded);
   mu_instance *in = (mu_instance *)&loaded->base;
-  const struct mu_collector_ops *ops = loaded->component->ops;
   if (change == MUI_STOPPING) {
     if (slot) {
       call_forget(slot);
@@ -103,15 +102,9 @@ static void collector(struct agent *agent, enum mui_host_change change, const st
     }
     return;
   }
-  if (!ops || ops->size < sizeof(*ops) || !ops->collect) {
-    mu_log(in, MU_LOG_ERROR, "its collector states no collect(): it is not called");
-    return;
-  }
-  double interval = loaded->interval_s > 0 ? loaded->interval_s : ops->interval_s > 0 ? ops->interval_s : 5.0;
-  double deadline = loaded->deadline_s > 0 ? loaded->deadline_s : ops->deadline_s > 0 ? ops->deadline_s : 3.0;
   if (slot)
-    schedule_set(&agent->schedule, slot, interval, deadline);
-  else if (!schedule_add(&agent->schedule, in, in->name, interval, deadline, loaded))
+    schedule_set(&agent->schedule, slot, loaded->interval_s, loaded->deadline_s);
+  else if (!schedule_add(&agent->schedule, in, in->name, loaded->interval_s, loaded->deadline_s, loaded))
     mu_log(in, MU_LOG_ERROR, "is not called: %s", mu_strerror(MU_ENOMEM));
   rounds_changed(agent);
 }
@@ -122,15 +115,13 @@ static void uplink(struct agent *agent, enum mui_host_change change, const struc
   while (*link && (*link)->loaded != loaded)
     link = &(*link)->next;
   struct uplink *found = *link;
-  const struct mu_uplink_ops *ops = loaded->component->ops;
   if (change == MUI_STOPPING && found) {
     *link = found->next;
     free(found);
   } else if (change == MUI_STARTED && !found) {
-    if (ops && ops->size >= sizeof(*ops) && ops->report)
-      found = calloc(1, sizeof(*found));
+    found = calloc(1, sizeof(*found));
     if (!found) {
-      mu_log(&loaded->base, MU_LOG_ERROR, "gets no reports: no report() is stated, or memory is out");
+      mu_log(&loaded->base, MU_LOG_ERROR, "gets no reports: %s", mu_strerror(MU_ENOMEM));
       return;
     }
     found->loaded = loaded;
@@ -265,6 +256,7 @@ static const struct mui_program program = {
     .entries_count = MU_COUNT(entries),
     .flags = flags,
     .flags_count = MU_COUNT(flags),
+    .stays = SWITCH_SERVICE,
     .statuses = ",\n77 the server refused the API key, 79 this machine was deleted at the server",
     .check = check,
     .begin = begin,
@@ -272,7 +264,6 @@ static const struct mui_program program = {
     .applied = applied,
     .stopping = stopping,
     .doomed = terminal_restore,
-    .hung_up = terminal_hung_up,
     .end = end,
 };
 

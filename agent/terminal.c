@@ -40,9 +40,6 @@ static struct {
   struct termios before;
 } hidden = {.fd = -1};
 
-/* The same terminal for the guard, which knows nothing else; -1: none, or its end is nothing to us (nohup). */
-static _Atomic int hangs = -1;
-
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT};
 static struct sigaction fatal_before[MU_COUNT(fatal)];
 
@@ -148,26 +145,6 @@ static void print(struct terminal *terminal, const char *text)
   flush(terminal);
 }
 
-static bool gone(int fd)
-{
-  return tcgetpgrp(fd) < 0; /* EIO, ENOTTY */
-}
-
-/*
- * The kernel tells the foreground when the terminal's session ends, and a shell tells its jobs when its terminal has gone. A person's
- * signal comes from a terminal that is there, or from another session: it may be for an agent that was meant to stay (disown).
- */
-bool terminal_hung_up(const siginfo_t *info)
-{
-  int fd = atomic_load(&hangs);
-  if (fd < 0)
-    return false;
-  if (info->si_code == SI_KERNEL)
-    return true;
-  pid_t session = getsid(0);
-  return gone(fd) && info->si_pid > 0 && (info->si_pid == session || getsid(info->si_pid) == session);
-}
-
 bool terminal_interactive(const struct terminal *terminal)
 {
   /* In the background a program that touches the terminal is stopped. */
@@ -217,8 +194,8 @@ static void typed(struct terminal *terminal)
   ssize_t got = read(terminal->fd, bytes, sizeof(bytes));
   if (got < 0 && (errno == EAGAIN || errno == EINTR))
     return;
-  if (got <= 0 &&
-      gone(terminal->fd)) { /* nobody is left to answer: an end in order, as by the SIGHUP that may follow */
+  /* The terminal has gone and nobody is left to answer: an end in order, as by the SIGHUP that may follow. */
+  if (got <= 0 && tcgetpgrp(terminal->fd) < 0) {
     terminal_close(terminal);
     kill(getpid(), SIGTERM);
     return;
@@ -302,9 +279,6 @@ struct terminal *terminal_new(mu_instance *in, bool service)
     close(terminal->fd);
     terminal->fd = -1;
   }
-  struct sigaction hup;
-  if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
-    atomic_store(&hangs, terminal->fd);
   return terminal;
 }
 
@@ -314,7 +288,6 @@ void terminal_free(struct terminal *terminal)
     return;
   terminal_close(terminal);
   mu_fd_free(terminal->watch);
-  atomic_store(&hangs, -1);
   if (terminal->fd >= 0)
     close(terminal->fd);
   mu_buf_free(&terminal->out);

@@ -3,8 +3,6 @@
 #ifndef AGENT_TERMINAL_H
 #define AGENT_TERMINAL_H
 
-#include <signal.h>
-
 #include <muster/agent.h>
 
 struct terminal;
@@ -23,7 +21,5 @@ int terminal_ask(struct terminal *terminal, mu_instance *asker, const char *prom
 void terminal_close(struct terminal *terminal);
 /* Shows again what is typed, if that is off. Async-signal-safe; any thread. */
 void terminal_restore(void);
-/* Whether this SIGHUP comes of the end of the terminal and not of a person who wants a reload. Any thread. */
-bool terminal_hung_up(const siginfo_t *info);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Signals, on a thread of their own: a plugin that blocks the loop cannot keep the process from ending, and a reload or an end
- * reaches the loop as a post.
+ * reaches the loop as a post. The end of the terminal that the program was started at is an end.
  */
 #include <poll.h>
 #include <signal.h>
@@ -47,8 +47,7 @@ static void *guard(void *context)
     int number = sigwaitinfo(&set, &info);
     if (number < 0)
       continue;
-    bool hung_up = number == SIGHUP && run->app.program->hung_up && run->app.program->hung_up(&info);
-    if (number == SIGHUP && !hung_up) {
+    if (number == SIGHUP && !mui_hung_up(run->terminal, &info)) {
       mu_post(run->app.runtime.core, mui_run_reload, NULL, run);
       continue;
     }
@@ -68,6 +67,8 @@ void mui_guard_block(void)
 
 int mui_guard_start(struct mui_run *run)
 {
+  if (!(run->app.switches & run->app.program->stays))
+    run->terminal = mui_hangup_terminal();
   if (pthread_create(&run->guard, NULL, guard, run) != 0)
     return MU_ENOMEM;
   pthread_setname_np(run->guard, "guard");
@@ -83,9 +84,12 @@ void mui_guard_alarm(struct mui_run *run)
 
 void mui_guard_stop(struct mui_run *run)
 {
-  if (!run->guarded)
-    return;
-  pthread_cancel(run->guard);
-  pthread_join(run->guard, NULL);
+  if (run->guarded) {
+    pthread_cancel(run->guard);
+    pthread_join(run->guard, NULL);
+  }
   run->guarded = false;
+  if (run->terminal >= 0)
+    close(run->terminal);
+  run->terminal = -1;
 }

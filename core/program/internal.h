@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 
 #include <muster/bus.h>
 #include <muster/log.h>
@@ -36,6 +37,13 @@ char **mui_default_dirs(void);
 void mui_dirs_free(char **dirs);
 const struct mui_common *mui_setup_common(const struct mui_setup *setup);
 
+/* ---- hangup.c -------------------------------------------------------------------------------- */
+
+/* A descriptor of the controlling terminal; -1: there is none, or its end is nothing to us (nohup). */
+int mui_hangup_terminal(void);
+/* Whether this SIGHUP tells of the end of that terminal. Any thread. */
+bool mui_hung_up(int terminal, const siginfo_t *info);
+
 /* ---- run.c, reload.c, guard.c: the service --------------------------------------------------- */
 
 struct mui_run {
@@ -59,6 +67,7 @@ struct mui_run {
   mu_timer *deadline;
   pthread_t guard;
   bool guarded;
+  int terminal; /* whose end ends the program: see mui_hangup_terminal() */
 };
 int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag, const char *argument,
             unsigned switches);

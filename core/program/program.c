@@ -20,6 +20,7 @@ struct command {
   bool describe;
   const char *plugin; /* to describe */
   const struct mui_flag *flag;
+  bool two_flags;       /* and another */
   const char *argument; /* the flag's */
   unsigned switches;
 };
@@ -173,6 +174,7 @@ static int take(struct command *command, int option, int argc, char **argv)
     if (option >= OPT_FLAG && (size_t)(option - OPT_FLAG) < program->flags_count) {
       const struct mui_flag *flag = &program->flags[option - OPT_FLAG];
       if (flag->run) {
+        command->two_flags |= command->flag && command->flag != flag;
         command->flag = flag;
         command->argument = optarg;
       } else
@@ -204,8 +206,12 @@ int mui_program_main(const struct mui_program *program, int argc, char **argv)
     fprintf(stderr, "%s: unexpected argument '%s'\n", program->name, argv[optind]);
     return misused(program);
   }
-  if (command.check + command.describe + (command.flag != NULL) > 1) {
-    fprintf(stderr, "%s: only one of these options at a time\n", program->name);
+  if (command.check + command.describe + (command.flag != NULL) + command.two_flags > 1) {
+    fprintf(stderr, "%s: only one at a time of --check-config, --describe", program->name);
+    for (size_t i = 0; i < program->flags_count; i++)
+      if (program->flags[i].run)
+        fprintf(stderr, ", --%s", program->flags[i].name);
+    fprintf(stderr, "\n");
     return misused(program);
   }
   default_path(&command);

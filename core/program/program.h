@@ -3,8 +3,6 @@
 #ifndef MUI_PROGRAM_PROGRAM_H
 #define MUI_PROGRAM_PROGRAM_H
 
-#include <signal.h>
-
 #include <muster/conf.h>
 #include "base/instance.h"
 #include "conf/config.h"
@@ -131,6 +129,7 @@ struct mui_program {
   size_t entries_count;
   const struct mui_flag *flags;
   size_t flags_count;
+  unsigned stays;       /* switches, as in mui_app, with which it outlives its terminal */
   const char *statuses; /* for --help: further exit statuses, ", 77 …"; NULL: none */
   bool serves;          /* at the end connections are closed before plugins stop; else after */
 
@@ -151,13 +150,14 @@ struct mui_program {
   void (*stopping)(struct mui_app *app);
   /* The process is about to end without order: only what a signal handler may do. The guard's thread. */
   void (*doomed)(void);
-  /* Whether a SIGHUP tells that the terminal has gone: then it ends the program as SIGTERM does. The guard's thread. */
-  bool (*hung_up)(const siginfo_t *info);
   /* After everything has stopped: frees `app->state`. */
   void (*end)(struct mui_app *app);
 };
 
-/* Everything main() does. SIGTERM and SIGINT end it within 2 s, even when a plugin blocks the loop; SIGHUP reloads. */
+/*
+ * Everything main() does. SIGTERM and SIGINT end it within 2 s, even when a plugin blocks the loop; SIGHUP reloads, unless it comes of
+ * the end of the terminal: then it ends it as well.
+ */
 MUI_API int mui_program_main(const struct mui_program *program, int argc, char **argv);
 /* Stops in order, as SIGTERM does, and ends with this status. */
 MUI_API void mui_program_end(struct mui_app *app, int status);

@@ -272,7 +272,8 @@ int mui_run(const struct mui_program *program, const char *path, const struct mu
                           .app.switches = switches,
                           .path = path,
                           .flag = flag,
-                          .kinds = kinds};
+                          .kinds = kinds,
+                          .terminal = -1};
   run->setup = mui_setup_load(program, path, kinds, &problems);
   if (run->setup && flag) {
     run->setup->plan.only = flag->only;

@@ -11,11 +11,11 @@ import pytest
 
 from conftest import BUILD, ROOT, SECRET, entry, eventually, free_port, get, static_plugins
 
-PLUGINS = ["auth_static", "auth_supabase", "auth_accounts", "store_sqlite", "store_mariadb", "machines", "session", "admin_push", "server_status", "relay", "console", "example"]
-COLLECTORS = ["cpu", "memory", "disk", "network", "system", "example"]
+PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/CMakeLists.txt"))
+COLLECTORS = sorted(path.parent.name for path in (ROOT / "plugins/collectors").glob("*/CMakeLists.txt")) + ["example"]
 UPLINK = f'{{ name = "server_status"; config = {{ url = "ws://127.0.0.1:1/ws-report"; server_id = "demo"; secret = "{SECRET}"; }}; }}'
-
 SECOND = UPLINK.replace("config", 'instance = "second"; config').replace("server_id", "serverid")
+
 
 def run(program, *arguments, env=None, cwd=None, timeout=60):
     return subprocess.run([BUILD / "bin" / program, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
@@ -236,6 +236,15 @@ def test_wrong_usage(program, arguments):
     assert told.returncode == 2 and f"Try '{program} --help'" in told.stderr and told.stdout == ""
 
 
+def test_two_things_at_once(tmp_path):
+    conf = tmp_path / "a.conf"
+    conf.write_text("")
+    for two in (["--once", "--list"], ["--list", "--once"], ["--check-config", "--list"]):
+        told = run("muster-agent", "-c", conf, *two)
+        assert told.returncode == 2 and told.stdout == "", two
+        assert all(option in told.stderr for option in ("only one at a time", "--check-config", "--describe", "--once", "--list")), told.stderr
+
+
 def test_no_configuration(tmp_path):
     told = run("musterd", "-c", tmp_path / "nowhere.conf")
     assert told.returncode == 78 and "nowhere.conf" in told.stderr and "No such file" in told.stderr
@@ -273,9 +282,8 @@ def test_an_open_page_off_loopback_is_warned_of(server):
 
 def test_a_listener_with_some_plugins_only(server):
     first, second = free_port(), free_port()
-    s = server(port=first, listen=f'{{ address = "127.0.0.1"; port = {first}; plugins = [ "server_status" ]; }}, '
-                                  f'{{ address = "127.0.0.1"; port = {second}; plugins = [ "console" ]; }}',
-               plugins=static_plugins())
+    server(port=first, listen=f'{{ address = "127.0.0.1"; port = {first}; plugins = [ "server_status" ]; }}, '
+                              f'{{ address = "127.0.0.1"; port = {second}; plugins = [ "console" ]; }}')
     assert get(f"http://127.0.0.1:{first}/api/statistics")["code"] == 200
     with pytest.raises(OSError):
         get(f"http://127.0.0.1:{second}/api/statistics")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""muster-agent at a terminal: a real one, of tmux, with a shell in it."""
+"""muster-agent, and musterd, at a terminal: a real one, of tmux, with a shell in it."""
 import os
 import re
 import shlex
@@ -97,9 +97,9 @@ def agent(terminal, tmp_path):
     return begin
 
 
-def pid_of(folder):
-    """The agent of this test, found by its configuration file's path."""
-    wanted = str(folder / "agent.conf").encode()
+def pid_of(folder, name="agent.conf"):
+    """The agent of this test, or its server, found by its configuration file's path."""
+    wanted = str(folder / name).encode()
     for entry in os.listdir("/proc"):
         try:
             if entry.isdigit() and wanted in open(f"/proc/{entry}/cmdline", "rb").read().split(b"\0"):
@@ -337,6 +337,59 @@ def test_it_outlives_its_terminal_when_told_to(terminal, agent, s, tmp_path, bef
         eventually(lambda: log.read_text().count("reload") > reloads)
         time.sleep(1)
         assert lives(pid)
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not lives(pid))
+    finally:
+        if lives(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def musterd(terminal, tmp_path):
+    """A function that starts a server by typing its command; gives its process id and its log."""
+    def begin(before, to):
+        conf, log = tmp_path / "server.conf", tmp_path / "log"
+        conf.write_text(f'listen = ( {{ address = "127.0.0.1"; port = {free_port()}; }} );\nplugins = ( {{ name = "machines"; }} );\n')
+        conf.chmod(0o600)
+        script = tmp_path / "run"
+        script.write_text(f"{before}{shlex.quote(str(BUILD / 'bin/musterd'))} -c {conf} 2>{log} {to}\n")
+        terminal.enter(f". {script}")
+        eventually(lambda: log.exists() and "ready" in log.read_text(), 20)
+        return pid_of(tmp_path, conf.name), log
+    return begin
+
+
+def reloads(pid, log):
+    before = log.read_text().count("reloaded")
+    os.kill(pid, signal.SIGHUP)
+    eventually(lambda: log.read_text().count("reloaded") > before)
+    assert lives(pid)
+
+
+@pytest.mark.parametrize("how", ["foreground", "background"])
+def test_the_server_ends_with_its_terminal(terminal, musterd, tmp_path, how):
+    """Taken for a reload, the signal would leave a server behind that nobody sees any more and that keeps the port."""
+    status = tmp_path / "status"
+    pid, log = musterd("(trap : HUP; ", f"; echo $? >{status}){' &' if how == 'background' else ''}")
+    try:
+        reloads(pid, log)  # a person's signal
+        terminal.tmux("kill-session")
+        eventually(lambda: not lives(pid), 10)
+        eventually(lambda: status.exists() and status.read_text())
+        assert status.read_text() == "0\n"
+    finally:
+        if lives(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("before,to", [("(trap '' HUP; ", ")"), ("", "& disown")])
+def test_the_server_outlives_its_terminal_when_told_to(terminal, musterd, before, to):
+    pid, log = musterd(before, to)
+    try:
+        terminal.tmux("kill-session")
+        time.sleep(2)
+        assert lives(pid)
+        reloads(pid, log)
         os.kill(pid, signal.SIGTERM)
         eventually(lambda: not lives(pid))
     finally:
