@@ -162,18 +162,9 @@ static bool same_file(const char *a, const char *b)
   return a && stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-static const mui_setting *member(const mui_setting *group, const char *name)
-{
-  const mui_setting *setting;
-  for (size_t n = 0; group && (setting = mui_setting_nth(group, n)); n++)
-    if (mui_setting_name(setting) && strcmp(mui_setting_name(setting), name) == 0)
-      return setting;
-  return NULL;
-}
-
 static const char *url_of(const struct mui_item *item)
 {
-  const mui_setting *url = member(item->config, "url");
+  const mui_setting *url = mui_setting_member(item->config, "url");
   return url ? mui_setting_string(url) : NULL;
 }
 
@@ -269,7 +260,7 @@ static void warn_of_others(const struct agent *agent, const char *own)
   unsigned line;
   for (size_t n = 0; (item = other_uplink(agent, own, &n, &file, &line));)
     if (strcmp(item->name, PLUGIN) == 0 && (url = url_of(item)) && strcmp(url, agent->app->argument) != 0 &&
-        !member(item->config, "api_key"))
+        !mui_setting_member(item->config, "api_key"))
       fprintf(
           stderr,
           "muster-agent: --join: %s:%u: the agent reports to this server, too, and ends if it has no API key for it: "
@@ -336,7 +327,7 @@ static bool make_entry(struct agent *agent, struct mui_entry *entry, struct mui_
   mu_buf_printf(&text, "config = { url = \"%s\"; };", agent->app->argument);
   join->config = text.failed ? NULL : mui_config_load_text("--join", text.at, text.len, problems);
   mu_buf_free(&text);
-  entry->config = join->config ? member(mui_config_root(join->config), "config") : NULL;
+  entry->config = join->config ? mui_setting_member(mui_config_root(join->config), "config") : NULL;
   entry->place = entry->config;
   return entry->config != NULL;
 }

@@ -31,20 +31,11 @@ static bool is_instance(const struct config *config, const char *name)
   return false;
 }
 
-static const mui_setting *member(const mui_setting *group, const char *name)
-{
-  const mui_setting *setting;
-  for (size_t n = 0; (setting = mui_setting_nth(group, n)); n++)
-    if (mui_setting_name(setting) && strcmp(mui_setting_name(setting), name) == 0)
-      return setting;
-  return NULL;
-}
-
 static void judge(const void *context, const mui_setting *root, struct mui_problems *problems)
 {
   const struct config *config = context;
   const struct mui_listen *listen = config->listen.items;
-  const mui_setting *list = member(root, "listen");
+  const mui_setting *list = mui_setting_member(root, "listen");
   for (size_t i = 0; i < config->listen.count; i++) {
     const mui_setting *place = list ? mui_setting_nth(list, i) : NULL;
     const char *const *names = listen[i].plugins.items;

@@ -68,6 +68,8 @@ MUI_API const mui_setting *mui_config_root(const mui_config *config);
 MUI_API void mui_setting_place(const mui_setting *setting, const char **file, unsigned *line);
 /* The members of a group or list, one after another; NULL past the end. */
 MUI_API const mui_setting *mui_setting_nth(const mui_setting *group, size_t n);
+/* The member of a group by its name; NULL: none of that name, or no group. */
+MUI_API const mui_setting *mui_setting_member(const mui_setting *group, const char *name);
 /* NULL for elements of lists. */
 MUI_API const char *mui_setting_name(const mui_setting *setting);
 /* The value of a string as written (env: and file: are not resolved); NULL for other types. */

@@ -5,14 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/logging.h"
 #include "conf/internal.h"
 
-/* Texts from files must not steer the terminal. */
-static void defuse(char *text)
+/* Texts from files must not steer the terminal. To be freed; NULL: out of memory. */
+static char *defused(const char *text)
 {
-  for (; *text; text++)
-    if ((unsigned char)*text < 0x20 || *text == 0x7f)
-      *text = '?';
+  size_t room = 6 * strlen(text) + 8;
+  char *plain = malloc(room);
+  if (plain)
+    plain[mui_log_escape(plain, 0, room, text)] = '\0';
+  return plain;
 }
 
 void mui_problem(struct mui_problems *problems, bool warning, const char *file, unsigned line, const char *format, ...)
@@ -24,22 +27,22 @@ void mui_problem(struct mui_problems *problems, bool warning, const char *file, 
     return;
   problems->list = list;
   struct mui_problem problem = {.warning = warning, .line = line};
+  char *text;
   va_list args;
   va_start(args, format);
-  int done = vasprintf(&problem.text, format, args);
+  int done = vasprintf(&text, format, args);
   va_end(args);
   if (done < 0)
     return;
-  defuse(problem.text);
-  if (file) {
-    problem.file = strdup(file);
-    if (!problem.file) {
-      free(problem.text);
-      return;
-    }
-    defuse(problem.file);
+  problem.text = defused(text);
+  problem.file = file ? defused(file) : NULL;
+  free(text);
+  if (problem.text && (problem.file || !file)) {
+    list[problems->count++] = problem;
+    return;
   }
-  list[problems->count++] = problem;
+  free(problem.text);
+  free(problem.file);
 }
 
 static int by_place(const void *a, const void *b)

@@ -314,7 +314,7 @@ static void read_preset(struct reader *r, const struct mu_option *option, void *
     struct mu_buf text = MU_BUF_INIT;
     mu_buf_printf(&text, "preset = %s;", option->preset);
     mui_config *config = text.at ? mui_config_load_text("preset", text.at, text.len, &problems) : NULL;
-    const struct mui_setting *setting = config ? mui_setting_find(&config->root, "preset", 6) : NULL;
+    const struct mui_setting *setting = config ? mui_setting_member(&config->root, "preset") : NULL;
     if (setting)
       read = read_value(&preset, option, setting, to);
     mui_config_free(config);
@@ -381,7 +381,7 @@ static void read_group(struct reader *r, const struct mui_setting *group, const 
       *(const mui_setting **)value = group;
       continue;
     }
-    const struct mui_setting *setting = mui_setting_find(group, option.key, strlen(option.key));
+    const struct mui_setting *setting = mui_setting_member(group, option.key);
     bool read = false;
     if (setting) {
       size_t before = path_name(r, option.key);

@@ -40,6 +40,11 @@ const struct mui_setting *mui_setting_find(const struct mui_setting *group, cons
   return NULL;
 }
 
+const mui_setting *mui_setting_member(const mui_setting *group, const char *name)
+{
+  return mui_setting_find(group, name, strlen(name));
+}
+
 struct mu_option mui_option_at(const struct mu_options *options, size_t i)
 {
   struct mu_option option = {0};

@@ -133,7 +133,7 @@ static void sample_check(struct shown shown, const mui_setting *place, const str
     sample_name(path, sizeof(path), around, option.key);
     const mui_setting *found = NULL;
     for (size_t k = 0; !found && k < shown.count; k++)
-      found = mui_setting_find(&shown.groups[k], option.key, strlen(option.key));
+      found = mui_setting_member(&shown.groups[k], option.key);
     if (!found) {
       const char *file;
       unsigned line;

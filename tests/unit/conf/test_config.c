@@ -364,7 +364,7 @@ static void test_printing(void)
   mui_problem(&problems, false, "b.conf", 2, "third");
   CU_ASSERT_EQUAL(problems.errors, 4);
   char *text = all_texts(&problems);
-  CU_ASSERT_STRING_EQUAL(text, "error: nowhere\na.conf: error: whole\nb.conf:1: warning: first ?[31m?red\n"
+  CU_ASSERT_STRING_EQUAL(text, "error: nowhere\na.conf: error: whole\nb.conf:1: warning: first \\x1b[31m\\x0ared\n"
                                "b.conf:2: error: second\nb.conf:2: error: third\n");
   free(text);
   mui_problems_free(&problems);
