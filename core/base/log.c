@@ -38,11 +38,15 @@ bool mu_log_enabled(enum mu_level level)
   return (int)level >= atomic_load_explicit(&lowest, memory_order_relaxed);
 }
 
-/* Marks that turn the direction of a text or end its line: U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. */
-static bool reorders(const unsigned char *s)
+/* Marks that turn the direction of a text or end its line: U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. 0: none. */
+static unsigned reorders(const unsigned char *s, size_t step)
 {
-  return s[0] == 0xe2 && ((s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xa8 && s[2] <= 0xae))) ||
-                          (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9));
+  unsigned point = step == 2   ? (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu)
+                   : step == 3 ? (s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu)
+                               : 0;
+  bool does = point == 0x061c || point == 0x200e || point == 0x200f || (point >= 0x2028 && point <= 0x202e) ||
+              (point >= 0x2066 && point <= 0x2069);
+  return does ? point : 0;
 }
 
 size_t mui_log_escape(char *line, size_t at, size_t room, const char *text)
@@ -52,13 +56,13 @@ size_t mui_log_escape(char *line, size_t at, size_t room, const char *text)
     unsigned char c = (unsigned char)text[i];
     size_t step = mui_utf8_step(text + i, len - i);
     bool c1 = step == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0;
+    unsigned mark = reorders((const unsigned char *)text + i, step);
     if (step == 0 || c < 0x20 || c == 0x7f || c1) {
       at += (size_t)snprintf(line + at, room - at, "\\x%02x", c1 ? (unsigned char)text[i + 1] : c);
       i += c1 ? 2 : 1;
-    } else if (step == 3 && reorders((const unsigned char *)text + i)) {
-      unsigned point = 0x2000 | (unsigned)(text[i + 1] & 0x3f) << 6 | (unsigned)(text[i + 2] & 0x3f);
-      at += (size_t)snprintf(line + at, room - at, "\\u%04x", point);
-      i += 3;
+    } else if (mark) {
+      at += (size_t)snprintf(line + at, room - at, "\\u%04x", mark);
+      i += step;
     } else {
       memcpy(line + at, text + i, step);
       at += step;
@@ -264,9 +268,11 @@ uint64_t mu_counter_value(const mu_counter *counter)
 
 mu_counter *mui_counter_next(mu_instance *in, size_t *position, const char **name)
 {
+  pthread_mutex_lock(&limits_lock);
   struct mu_counter *counter = in->counters ? in->counters->list : NULL;
   for (size_t i = 0; counter && i < *position; i++)
     counter = counter->next;
+  pthread_mutex_unlock(&limits_lock);
   if (counter) {
     (*position)++;
     *name = counter->name;
