@@ -5,7 +5,7 @@ import WebSocket from "ws";
 
 const [url, id] = process.argv.slice(2);
 const headers = { "X-SERVER-ID": id, "X-AUTH-SECRET": process.env.MUSTER_SECRET };
-let attempt = 0, before = os.cpus();
+let attempt = 0, least = 0, before = os.cpus();
 
 function report() {
   const now = os.cpus();
@@ -29,14 +29,15 @@ function report() {
 
 function connect() {
   const socket = new WebSocket(url, { headers });
-  let timer, pinging, answered = true;
+  let timer, pinging, settled, answered = true;
   socket.on("unexpected-response", (_, answer) => {
     console.error("refused:", answer.statusCode);
     if (answer.statusCode === 401) process.exit(77); // id or secret is wrong: trying again does not help. 503 does.
+    least = Number(answer.headers["retry-after"]) || 0;
     socket.terminate();
   });
   socket.on("open", () => {
-    attempt = 0;
+    settled = setTimeout(() => (attempt = 0), 10_000);
     const send = () => socket.send(JSON.stringify(report()));
     send();
     timer = setInterval(send, 5000);
@@ -49,10 +50,11 @@ function connect() {
   socket.on("pong", () => (answered = true));
   socket.on("error", (error) => console.error(error.message));
   socket.on("close", (code) => {
-    clearInterval(timer);
-    clearInterval(pinging);
+    [timer, pinging].forEach(clearInterval);
+    clearTimeout(settled);
     if (code === 4009) process.exit(1); // the same id reports from somewhere else, too
-    const wait = Math.min(600_000, 3000 * 1.2 ** attempt++) * (1 + Math.random() / 2);
+    const wait = Math.max(least * 1000, Math.min(30_000, 1000 * 2 ** attempt++)) * (1 + Math.random() / 2);
+    least = 0;
     setTimeout(connect, wait);
   });
 }
