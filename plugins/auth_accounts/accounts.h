@@ -58,9 +58,15 @@ struct self {
   struct judgement *judgements;
   struct making *makings;
   struct count *counts; /* members that others add to the list of users */
-  bool asked;           /* accounts/1 was asked for an administrator: the first start makes none */
+  bool stopping;
+  bool asked; /* accounts/1 was asked for an administrator: the first start makes none */
   mu_counter *granted, *refused, *unavailable, *logins, *logins_refused, *registered, *revocations;
 };
+
+/* ---- plugin.c -------------------------------------------------------------------------------- */
+
+/** Something that a stop waits for has ended; the context is the struct self. */
+void self_idle(void *context);
 
 /* ---- tables.c -------------------------------------------------------------------------------- */
 
@@ -126,10 +132,15 @@ bool person_read(const struct mu_result *result, size_t row, struct person *pers
 struct json_object *person_json(const struct person *person);
 /** A value for clients: a text, a time, or null. NULL is null too. */
 struct json_object *value_json(const struct mu_value *value);
+/** As much as goes in, and a NUL. */
+void copy_text(char *to, size_t size, struct mu_str text);
 /** Adds a member; `value` NULL is null. Takes it. */
 void member(struct json_object *object, const char *name, struct json_object *value);
 
-/** A step: `request` NULL: the client has left. It goes on with the task, or ends it by task_answer() and so on. */
+/**
+ * A step, which goes on with the task or ends it by task_answer() and so on. After task_read() there is a client who waits, and no error; after
+ * task_write() `request` may be NULL: the client has left.
+ */
 typedef void (*task_rows)(struct task *task, mu_http *request, const struct mu_result *result);
 /** `result` 0, MU_EREFUSED (wrong password), MU_EUNAVAILABLE (too much waits) or another error. */
 typedef void (*task_hashed)(struct task *task, mu_http *request, int result, const char *hash);
@@ -148,6 +159,7 @@ struct task {
   bool active;
   bool banned;
   bool one_time;
+  bool bans; /* it is a ban; otherwise the end of one */
   int64_t sessions;
   char id[UUID_SIZE]; /* of a row that is made */
   char hash[PASSWORD_HASH_SIZE];
@@ -209,6 +221,8 @@ void people_first(struct self *self);
 int people_admin(void *self, mu_instance *in, const char *username, mu_accounts_made done, void *context);
 int people_user_count(void *self, mu_instance *in, const char *member, const char *sql);
 void people_free(struct self *self);
+/** Whether an administrator is being written. */
+bool people_writing(const struct self *self);
 struct count {
   struct count *next, **link;
   mu_instance *in;

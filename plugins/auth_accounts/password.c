@@ -138,10 +138,14 @@ static void worked(void *context, int result)
     begin(hasher);
 }
 
-bool hasher_stop(struct hasher *hasher, void (*idle)(void *context), void *context)
+void hasher_stop(struct hasher *hasher, void (*idle)(void *context), void *context)
 {
   hasher->idle = idle;
   hasher->idle_context = context;
+}
+
+bool hasher_runs(const struct hasher *hasher)
+{
   return hasher->running > 0;
 }
 

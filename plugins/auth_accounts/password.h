@@ -28,8 +28,9 @@ struct hasher *hasher_new(mu_instance *in, size_t threads, size_t queue);
 void hasher_bounds(struct hasher *hasher, size_t threads, size_t queue);
 /** After the instance was revoked. NULL is allowed. */
 void hasher_free(struct hasher *hasher);
-/* Nothing further is begun; `idle` is called when what runs has ended. False: nothing runs, and it is not called. */
-bool hasher_stop(struct hasher *hasher, void (*idle)(void *context), void *context);
+/** Nothing further is begun; `idle` is called when what runs has ended, unless nothing does. */
+void hasher_stop(struct hasher *hasher, void (*idle)(void *context), void *context);
+bool hasher_runs(const struct hasher *hasher);
 /**
  * Compares a password with a stored hash. NULL, or a text that is no bcrypt hash: the same work, and then it does not match. `wanted` may be NULL.
  * 0, MU_ENOMEM, MU_ELIMIT: too many wait. The password is copied, and wiped.

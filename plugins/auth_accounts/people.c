@@ -25,6 +25,7 @@ struct making {
   char password[ONE_TIME_SIZE];
   char hash[PASSWORD_HASH_SIZE];
   char id[UUID_SIZE];
+  bool writing;
   char *path;  /* where the password goes; NULL: the terminal */
   char *draft; /* the file that becomes `path` */
 };
@@ -172,7 +173,7 @@ static void end(struct making *making, int error, const char *reason)
     hand_over(making);
   } else if (error == MU_EEXIST) {
     mu_log(self->in, MU_LOG_INFO, "another program has made users meanwhile");
-  } else {
+  } else if (error != MU_ECLOSED) {
     mu_log(self->in, MU_LOG_ERROR, "the first administrator could not be made: %s; musterd --add-admin %s makes one",
            reason ? reason : mu_strerror(error), making->username);
   }
@@ -191,20 +192,35 @@ static const char *reason_of(const struct mu_result *result)
 static void on_written(void *context, const struct mu_result *result)
 {
   struct making *making = context;
+  struct self *self = making->self;
+  making->writing = false;
   if (result->error == 0) {
-    mu_log(making->self->in, MU_LOG_INFO, "user \"%s\" is an administrator with a one-time password", making->username);
+    mu_log(self->in, MU_LOG_INFO, "user \"%s\" is an administrator with a one-time password", making->username);
     end(making, 0, NULL);
   } else if (result->error == MU_EEXIST) {
     end(making, MU_EEXIST, "somebody else has that name or the address NAME@localhost");
   } else {
     end(making, result->error, reason_of(result));
   }
+  self_idle(self);
+}
+
+bool people_writing(const struct self *self)
+{
+  for (const struct making *making = self->makings; making; making = making->next)
+    if (making->writing)
+      return true;
+  return false;
 }
 
 static void write_making(struct making *making, const struct mu_statement *statements, size_t count)
 {
   const struct mu_store *store = making->self->store.api;
-  int code = store->write(making->self->store.self, making->self->in, statements, count, on_written, making);
+  /* While it stops nobody is made whose password nobody would be told. */
+  int code = making->self->stopping
+                 ? MU_ECLOSED
+                 : store->write(making->self->store.self, making->self->in, statements, count, on_written, making);
+  making->writing = code == 0;
   if (code != 0)
     end(making, code, NULL);
 }

@@ -185,17 +185,25 @@ static int start(void *context)
   return result;
 }
 
-static void idle(void *context)
+static bool busy(const struct self *self)
 {
-  const struct self *self = context;
-  mu_stopped(self->in);
+  return hasher_runs(self->hasher) || people_writing(self);
 }
 
-/* A hash takes a moment: what is loaded stays until it has ended. */
+void self_idle(void *context)
+{
+  const struct self *self = context;
+  if (self->stopping && !busy(self))
+    mu_stopped(self->in);
+}
+
+/* A hash takes a moment, and what is loaded stays until it has ended; an administrator that is written has a password to be told. */
 static int stop(void *context)
 {
   struct self *self = context;
-  return hasher_stop(self->hasher, idle, self) ? MU_PENDING : 0;
+  self->stopping = true;
+  hasher_stop(self->hasher, self_idle, self);
+  return busy(self) ? MU_PENDING : 0;
 }
 
 static int reconfigure(void *context, const void *given)

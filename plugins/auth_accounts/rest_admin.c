@@ -6,14 +6,6 @@
 
 enum { USERS_MOST = 10000, PAGE = 20 };
 
-static void copy(char *to, size_t size, struct mu_str text)
-{
-  size_t len = text.len < size ? text.len : size - 1;
-  if (len > 0)
-    memcpy(to, text.at, len);
-  to[len] = '\0';
-}
-
 /* ---- invite codes ---------------------------------------------------------------------------- */
 
 static void codes_read(struct task *task, mu_http *request, const struct mu_result *result)
@@ -21,10 +13,6 @@ static void codes_read(struct task *task, mu_http *request, const struct mu_resu
   static const char *const names[] = {"id",      "code",       "expires_at",          "used_by",   "used_by_username",
                                       "used_at", "created_by", "created_by_username", "created_at"};
   (void)request;
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
   struct json_object *codes = json_object_new_array();
   for (size_t row = 0; row < result->rows; row++) {
     struct json_object *code = json_object_new_object();
@@ -94,10 +82,6 @@ int rest_code_new(void *self, mu_http *request)
 static void users_read(struct task *task, mu_http *request, const struct mu_result *result)
 {
   (void)request;
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
   struct json_object *users = json_object_new_array();
   for (size_t row = 0; row < result->rows; row++) {
     struct person person;
@@ -157,22 +141,16 @@ static void not_found(struct task *task)
 
 static void already(struct task *task)
 {
-  task_error(task, 400, "USER_ALREADY_BANNED", MU_WORDS("The user is banned already", "用户已被封禁"));
-}
-
-static void not_banned(struct task *task)
-{
-  task_error(task, 400, "USER_NOT_BANNED", MU_WORDS("The user is not banned", "用户未被封禁"));
+  if (task->bans)
+    task_error(task, 400, "USER_ALREADY_BANNED", MU_WORDS("The user is banned already", "用户已被封禁"));
+  else
+    task_error(task, 400, "USER_NOT_BANNED", MU_WORDS("The user is not banned", "用户未被封禁"));
 }
 
 static void target_reread(struct task *task, mu_http *request, const struct mu_result *result)
 {
   struct person person;
-  if (result->error != 0) {
-    task_failed(task, result);
-  } else if (!request) {
-    task_free(task);
-  } else if (!person_read(result, 0, &person)) {
+  if (!person_read(result, 0, &person)) {
     not_found(task);
   } else {
     struct json_object *body = json_object_new_object();
@@ -184,7 +162,7 @@ static void target_reread(struct task *task, mu_http *request, const struct mu_r
   }
 }
 
-static void ban_written(struct task *task, mu_http *request, const struct mu_result *result)
+static void switched(struct task *task, mu_http *request, const struct mu_result *result)
 {
   (void)request;
   if (result->error == MU_EREFUSED) { /* somebody else was faster */
@@ -195,128 +173,78 @@ static void ban_written(struct task *task, mu_http *request, const struct mu_res
     task_failed(task, result);
     return;
   }
-  mu_log(task->self->in, MU_LOG_INFO, "user \"%s\" was banned by user %s; what is open is closed", task->username,
-         task->user);
-  provider_revoke(task->self, task->target, task->username, task->admin, "");
+  mu_log(task->self->in, MU_LOG_INFO, "user \"%s\" was %s by user %s", task->username,
+         task->bans ? "banned, and what is open is closed," : "unbanned", task->user);
+  if (task->bans)
+    provider_revoke(task->self, task->target, task->username, task->admin, "");
   read_target(task, target_reread);
 }
 
-static void ban_read(struct task *task, mu_http *request, const struct mu_result *result)
+/* The same values for both, in the same order. */
+#define SET_BAN "UPDATE users SET banned_at = ?, banned_reason = ?, banned_by = ? WHERE id = ? AND banned_at "
+
+static void write_switch(struct task *task, const char *reason)
+{
+  const struct mu_value now = mu_value_time(task->now_ms), none = mu_value_null();
+  const struct mu_value target = mu_value_text(task->target), why = mu_value_text(reason),
+                        by = mu_value_text(task->user);
+  const struct mu_value user[] = {task->bans ? now : none, task->bans ? why : none, task->bans ? by : none, target};
+  const struct mu_value log[] = {
+      mu_value_text(task->id), target, mu_value_text(task->bans ? "ban" : "unban"), why, by, now};
+  const struct mu_value session[] = {target, now};
+  const struct mu_statement statements[] = {
+      {.sql.text = task->bans ? SET_BAN "IS NULL" : SET_BAN "IS NOT NULL",
+       .values = user,
+       .count = MU_COUNT(user),
+       .expect = 1},
+      STATEMENT(SQL("INSERT INTO ban_logs (id, target_type, target_id, action, reason, operator_id, created_at) "
+                    "VALUES (?, 'user', ?, ?, ?, ?, ?)"),
+                log, 1),
+      STATEMENT(sql_end_sessions, session, MU_ANY_ROWS), /* of a ban */
+  };
+  task_write(task, statements, MU_COUNT(statements) - !task->bans, switched);
+}
+
+static void target_read(struct task *task, mu_http *request, const struct mu_result *result)
 {
   struct person person;
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
-  if (!request) {
-    task_free(task);
-    return;
-  }
   if (!person_read(result, 0, &person)) {
     not_found(task);
     return;
   }
-  if (person.banned) {
+  /* As the row spells it: MariaDB takes other spellings for the same. */
+  copy_text(task->target, sizeof task->target, person.id);
+  if (task->bans && strcmp(task->target, task->user) == 0)
+    task_error(task, 400, "CANNOT_BAN_SELF", MU_WORDS("Nobody bans themselves", "不能封禁自己"));
+  else if (person.banned == task->bans)
     already(task);
-    return;
-  }
-  if (uuid_make(task->id) != 0) {
+  else if (uuid_make(task->id) != 0)
     task_answer(task, 500, NULL);
-    return;
+  else {
+    task->admin = person.admin;
+    copy_text(task->username, sizeof task->username, person.username);
+    write_switch(task, mu_rest_text(request, "reason"));
   }
-  task->admin = person.admin;
-  copy(task->username, sizeof task->username, person.username);
-  const char *reason = mu_rest_text(request, "reason");
-  const struct mu_value now = mu_value_time(task->now_ms),
-                        target = mu_value_text(task->target), operator= mu_value_text(task->user),
-                        why = mu_value_text(reason);
-  const struct mu_value user[] = {now, why, operator, target };
-  const struct mu_value session[] = {target, now};
-  const struct mu_value log[] = {mu_value_text(task->id), target, why, operator, now };
-  const struct mu_statement statements[] = {
-      STATEMENT(
-          SQL("UPDATE users SET banned_at = ?, banned_reason = ?, banned_by = ? WHERE id = ? AND banned_at IS NULL"),
-          user, 1),
-      STATEMENT(sql_end_sessions, session, MU_ANY_ROWS),
-      STATEMENT(SQL("INSERT INTO ban_logs (id, target_type, target_id, action, reason, operator_id, created_at) "
-                    "VALUES (?, 'user', ?, 'ban', ?, ?, ?)"),
-                log, 1),
-  };
-  task_write(task, statements, MU_COUNT(statements), ban_written);
+}
+
+static int switch_user(void *self, mu_http *request, bool bans)
+{
+  struct task *task = task_new(self, request, true);
+  if (!task)
+    return 0;
+  task->bans = bans;
+  copy_text(task->target, sizeof task->target, mu_rest_param(request, "id"));
+  return read_target(task, target_read);
 }
 
 int rest_ban(void *self, mu_http *request)
 {
-  struct task *task = task_new(self, request, true);
-  if (!task)
-    return 0;
-  copy(task->target, sizeof task->target, mu_rest_param(request, "id"));
-  if (strcmp(task->target, task->user) == 0) {
-    task_error(task, 400, "CANNOT_BAN_SELF", MU_WORDS("Nobody bans themselves", "不能封禁自己"));
-    return MU_PENDING;
-  }
-  return read_target(task, ban_read);
-}
-
-static void unban_written(struct task *task, mu_http *request, const struct mu_result *result)
-{
-  (void)request;
-  if (result->error == MU_EREFUSED) {
-    not_banned(task);
-  } else if (result->error != 0) {
-    task_failed(task, result);
-  } else {
-    mu_log(task->self->in, MU_LOG_INFO, "user \"%s\" was unbanned by user %s", task->username, task->user);
-    read_target(task, target_reread);
-  }
-}
-
-static void unban_read(struct task *task, mu_http *request, const struct mu_result *result)
-{
-  struct person person;
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
-  if (!request) {
-    task_free(task);
-    return;
-  }
-  if (!person_read(result, 0, &person)) {
-    not_found(task);
-    return;
-  }
-  if (!person.banned) {
-    not_banned(task);
-    return;
-  }
-  if (uuid_make(task->id) != 0) {
-    task_answer(task, 500, NULL);
-    return;
-  }
-  copy(task->username, sizeof task->username, person.username);
-  const char *reason = mu_rest_text(request, "reason");
-  const struct mu_value user[] = {mu_value_text(task->target)};
-  const struct mu_value log[] = {mu_value_text(task->id), user[0], mu_value_text(reason), mu_value_text(task->user),
-                                 mu_value_time(task->now_ms)};
-  const struct mu_statement statements[] = {
-      STATEMENT(SQL("UPDATE users SET banned_at = NULL, banned_reason = NULL, banned_by = NULL "
-                    "WHERE id = ? AND banned_at IS NOT NULL"),
-                user, 1),
-      STATEMENT(SQL("INSERT INTO ban_logs (id, target_type, target_id, action, reason, operator_id, created_at) "
-                    "VALUES (?, 'user', ?, 'unban', ?, ?, ?)"),
-                log, 1),
-  };
-  task_write(task, statements, MU_COUNT(statements), unban_written);
+  return switch_user(self, request, true);
 }
 
 int rest_unban(void *self, mu_http *request)
 {
-  struct task *task = task_new(self, request, true);
-  if (!task)
-    return 0;
-  copy(task->target, sizeof task->target, mu_rest_param(request, "id"));
-  return read_target(task, unban_read);
+  return switch_user(self, request, false);
 }
 
 /* ---- ban logs -------------------------------------------------------------------------------- */
@@ -326,10 +254,6 @@ static void logs_read(struct task *task, mu_http *request, const struct mu_resul
   static const char *const names[] = {"id",     "target_type", "target_id", "action",
                                       "reason", "operator_id", "created_at"};
   (void)request;
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
   struct json_object *logs = json_object_new_array(), *body = json_object_new_object();
   for (size_t row = 0; row < result->rows; row++) {
     struct json_object *log = json_object_new_object();
@@ -382,14 +306,6 @@ static const char *filter_make(struct filter *filter, mu_http *request)
 
 static void logs_counted(struct task *task, mu_http *request, const struct mu_result *result)
 {
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
-  if (!request) {
-    task_free(task);
-    return;
-  }
   struct filter filter;
   struct mu_buf sql = MU_BUF_INIT;
   filter_make(&filter, request);

@@ -5,14 +5,6 @@
 
 #include "accounts.h"
 
-static void copy(char *to, size_t size, struct mu_str text)
-{
-  size_t len = text.len < size ? text.len : size - 1;
-  if (len > 0)
-    memcpy(to, text.at, len);
-  to[len] = '\0';
-}
-
 static void answer_user(struct task *task, int status, struct json_object *user)
 {
   struct json_object *data = json_object_new_object(), *body = json_object_new_object();
@@ -115,13 +107,7 @@ static void register_hashed(struct task *task, mu_http *request, int result, con
 /* Before the work of hashing. Whether a name is taken is told only to who has a code. */
 static void register_checked(struct task *task, mu_http *request, const struct mu_result *result)
 {
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
-  if (!request)
-    task_free(task);
-  else if (mu_result_at(result, 0, 0)->integer == 0)
+  if (mu_result_at(result, 0, 0)->integer == 0)
     bad_code(task);
   else if (mu_result_at(result, 0, 1)->integer > 0)
     user_exists(task);
@@ -170,9 +156,9 @@ static void login_hashed(struct task *task, mu_http *request, int result, const 
 
 static void take_person(struct task *task, const struct person *person)
 {
-  copy(task->user, sizeof task->user, person->id);
-  copy(task->username, sizeof task->username, person->username);
-  copy(task->hash, sizeof task->hash, person->hash);
+  copy_text(task->user, sizeof task->user, person->id);
+  copy_text(task->username, sizeof task->username, person->username);
+  copy_text(task->hash, sizeof task->hash, person->hash);
   task->admin = person->admin;
   task->active = person->active;
   task->banned = person->banned;
@@ -185,14 +171,6 @@ static void take_person(struct task *task, const struct person *person)
 static void login_read(struct task *task, mu_http *request, const struct mu_result *result)
 {
   struct person person;
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
-  if (!request) {
-    task_free(task);
-    return;
-  }
   /* A name that nobody has costs the same, and answers the same. */
   bool found = person_read(result, 0, &person);
   if (found)
@@ -219,9 +197,7 @@ static void own_read(struct task *task, mu_http *request, const struct mu_result
 {
   struct person person;
   (void)request;
-  if (result->error != 0)
-    task_failed(task, result);
-  else if (!person_read(result, 0, &person))
+  if (!person_read(result, 0, &person))
     gone(task);
   else
     answer_user(task, 200, person_json(&person));
@@ -262,9 +238,7 @@ static void password_reread(struct task *task, mu_http *request, const struct mu
 {
   struct person person;
   (void)request;
-  if (result->error != 0) {
-    task_failed(task, result);
-  } else if (!person_read(result, 0, &person)) {
+  if (!person_read(result, 0, &person)) {
     gone(task);
   } else {
     take_person(task, &person);
@@ -319,11 +293,7 @@ static void password_verified(struct task *task, mu_http *request, int result, c
 static void password_read(struct task *task, mu_http *request, const struct mu_result *result)
 {
   struct person person;
-  if (result->error != 0) {
-    task_failed(task, result);
-  } else if (!request) {
-    task_free(task);
-  } else if (!person_read(result, 0, &person)) {
+  if (!person_read(result, 0, &person)) {
     gone(task);
   } else {
     take_person(task, &person);
@@ -346,10 +316,6 @@ int rest_password(void *self, mu_http *request)
 static void keys_read(struct task *task, mu_http *request, const struct mu_result *result)
 {
   (void)request;
-  if (result->error != 0) {
-    task_failed(task, result);
-    return;
-  }
   struct json_object *keys = json_object_new_array(), *data = json_object_new_object(),
                      *body = json_object_new_object();
   for (size_t row = 0; row < result->rows; row++) {
@@ -442,6 +408,8 @@ static void key_deleted(struct task *task, mu_http *request, const struct mu_res
     task_failed(task, result);
     return;
   }
+  /* As the row spells it: MariaDB takes other spellings for the same. */
+  copy_text(task->target, CREDENTIAL_SIZE, mu_result_at(result, 0, 0)->text);
   provider_revoke(task->self, task->user, task->username, task->admin, task->target);
   struct json_object *body = json_object_new_object();
   mu_http *asked = mu_http_find(task->self->in, task->request);
@@ -457,11 +425,13 @@ int rest_key_delete(void *self, mu_http *request)
   struct task *task = task_new(self, request, true);
   if (!task)
     return 0;
-  copy(task->target, CREDENTIAL_SIZE, mu_rest_param(request, "id"));
-  copy(task->username, sizeof task->username, mu_str(who->name));
+  copy_text(task->target, CREDENTIAL_SIZE, mu_rest_param(request, "id"));
+  copy_text(task->username, sizeof task->username, mu_str(who->name));
   task->admin = who->role == MU_ROLE_ADMIN;
   const struct mu_value values[] = {mu_value_text(task->target), mu_value_text(task->user)};
-  const struct mu_statement statement =
-      STATEMENT(SQL("DELETE FROM muster_api_keys WHERE id = ? AND user_id = ?"), values, 1);
-  return task_write(task, &statement, 1, key_deleted);
+  const struct mu_statement statements[] = {
+      STATEMENT(SQL("SELECT id FROM muster_api_keys WHERE id = ? AND user_id = ?"), values, MU_ANY_ROWS),
+      STATEMENT(SQL("DELETE FROM muster_api_keys WHERE id = ? AND user_id = ?"), values, 1),
+  };
+  return task_write(task, statements, MU_COUNT(statements), key_deleted);
 }

@@ -33,6 +33,14 @@ bool person_read(const struct mu_result *result, size_t row, struct person *pers
   return true;
 }
 
+void copy_text(char *to, size_t size, struct mu_str text)
+{
+  size_t len = text.len < size ? text.len : size - 1;
+  if (len > 0)
+    memcpy(to, text.at, len);
+  to[len] = '\0';
+}
+
 void member(struct json_object *object, const char *name, struct json_object *value)
 {
   if (!object || json_object_object_add(object, name, value) != 0)
@@ -168,10 +176,22 @@ void task_unhashed(struct task *task, int result)
   unavailable(task);
 }
 
-static void on_rows(void *context, const struct mu_result *result)
+static void on_written(void *context, const struct mu_result *result)
 {
   struct task *task = context;
   task->rows(task, mu_http_find(task->self->in, task->request), result);
+}
+
+static void on_read(void *context, const struct mu_result *result)
+{
+  struct task *task = context;
+  mu_http *request = mu_http_find(task->self->in, task->request);
+  if (result->error != 0)
+    task_failed(task, result);
+  else if (!request)
+    task_free(task);
+  else
+    task->rows(task, request, result);
 }
 
 /* What was not even taken. */
@@ -187,7 +207,7 @@ int task_read(struct task *task, const struct mu_statement *statement, task_rows
 {
   const struct mu_store *store = task->self->store.api;
   task->rows = step;
-  int code = store->read(task->self->store.self, task->self->in, statement, on_rows, task);
+  int code = store->read(task->self->store.self, task->self->in, statement, on_read, task);
   return code == 0 ? MU_PENDING : not_begun(task, code);
 }
 
@@ -195,7 +215,7 @@ int task_write(struct task *task, const struct mu_statement *statements, size_t 
 {
   const struct mu_store *store = task->self->store.api;
   task->rows = step;
-  int code = store->write(task->self->store.self, task->self->in, statements, count, on_rows, task);
+  int code = store->write(task->self->store.self, task->self->in, statements, count, on_written, task);
   return code == 0 ? MU_PENDING : not_begun(task, code);
 }
 

@@ -104,7 +104,7 @@ static void test_same_work(void)
 struct world {
   struct mui_runtime runtime;
   struct hasher *hasher;
-  int done, granted, refused, closed, unavailable;
+  int done, granted, refused, closed, unavailable, idle;
   int until;
   bool wanted;
   char hash[PASSWORD_HASH_SIZE];
@@ -192,11 +192,41 @@ static void test_nobody_waits(void)
 static void test_stopped(void)
 {
   struct world world;
+  /* a hash of small cost: the loop's end waits for what runs, but not for long */
+  static const char cheap[] = "$2b$04$z6E6IsyskDrK3WjkBnZv.uSSv.ckLzD/blWvjEnEk3Vujiv9XRuz.";
   world_begin(&world, 2, 100);
   for (int i = 0; i < 20; i++)
-    CU_ASSERT_EQUAL(hasher_make(world.hasher, "Password1", NULL, on_done, &world), 0);
+    CU_ASSERT_EQUAL(hasher_verify(world.hasher, "Password1", cheap, NULL, on_done, &world), 0);
   world_end(&world);
   CU_ASSERT_EQUAL(world.done, 0);
+}
+
+static void on_idle(void *context)
+{
+  struct world *world = context;
+  world->idle++;
+  mui_loop_break(world->runtime.loop);
+}
+
+/* What runs ends, and whoever asked is told; what waits is not begun. */
+static void test_stops(void)
+{
+  struct world world;
+  world_begin(&world, 2, 100);
+  CU_ASSERT_FALSE(hasher_runs(world.hasher));
+  for (int i = 0; i < 6; i++)
+    CU_ASSERT_EQUAL(hasher_make(world.hasher, "Password1", NULL, on_done, &world), 0);
+  hasher_stop(world.hasher, on_idle, &world);
+  CU_ASSERT_TRUE(hasher_runs(world.hasher));
+  mui_loop_run(world.runtime.loop);
+  CU_ASSERT_FALSE(hasher_runs(world.hasher));
+  CU_ASSERT_EQUAL(world.granted, 2);
+  CU_ASSERT_EQUAL(world.done, 2);
+  CU_ASSERT_EQUAL(world.idle, 1);
+  CU_ASSERT_EQUAL(hasher_make(world.hasher, "Password1", NULL, on_done, &world), 0);
+  CU_ASSERT_FALSE(hasher_runs(world.hasher));
+  world_end(&world);
+  CU_ASSERT_EQUAL(world.done, 2);
 }
 
 static const struct unit_test tests[] = {
@@ -207,5 +237,6 @@ static const struct unit_test tests[] = {
     {"a few at a time, some waiting, no more", test_hasher},
     {"nobody waits for it any more", test_nobody_waits},
     {"stopped meanwhile", test_stopped},
+    {"stops when what runs has ended", test_stops},
 };
 UNIT_MAIN("passwords", tests)

@@ -47,9 +47,9 @@ class Answer:
 class Accounts:
     """A musterd with a store and auth_accounts; the session protocol and others on top."""
 
-    def __init__(self, kind, folder, database=None, options="", more=(), secret=JWT_SECRET, session=True, limits=""):
+    def __init__(self, kind, folder, database=None, options="", more=(), secret=JWT_SECRET, session=True, limits="", store=""):
         self.kind, self.folder, self.database, self.options = kind, folder, database, options
-        self.more, self.secret, self.session, self.limits = list(more), secret, session, limits
+        self.more, self.secret, self.session, self.limits, self.store_options = list(more), secret, session, limits, store
         self.path = folder / "muster.db"
         self.password_file = folder / "first-password"
         self.server = None
@@ -58,7 +58,7 @@ class Accounts:
 
     def store(self):
         where = f'path = "{self.path}";' if self.kind == "sqlite" else 'url = "env:DATABASE_URL";'
-        return f'{{ name = "store_{self.kind}"; config = {{ {where} }}; }}'
+        return f'{{ name = "store_{self.kind}"; config = {{ {where} {self.store_options} }}; }}'
 
     def plugins(self):
         given = self.options

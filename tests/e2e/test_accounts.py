@@ -6,9 +6,11 @@ import hashlib
 import http.client
 import json
 import socket
+import sqlite3
 import stat
 import statistics
 import subprocess
+import threading
 import time
 
 import pytest
@@ -77,6 +79,60 @@ def test_two_first_starts_have_two_passwords(tmp_path):
         found.add(a.password_file.read_text())
         a.stop()
     assert len(found) == 2
+
+
+def stop_well(a):
+    a.stop()
+    assert "a job of it is still running" not in a.server.log and "did not stop in time" not in a.server.log, a.server.log
+
+
+def forget_the_first(a):
+    a.secrets.add(a.password_file.read_text().split()[1])
+    a.password_file.unlink()
+    a.sql("DELETE FROM users")
+
+
+def test_a_stop_right_after_the_first_start(accounts):
+    """While the password is hashed: nothing is left behind."""
+    a = accounts(begin=False).start()  # without tables
+    stop_well(a)
+    a.start()
+    eventually(a.password_file.exists)
+    stop_well(a)
+    forget_the_first(a)
+    for moment in range(12):
+        a.start()
+        time.sleep(moment * 0.015)
+        stop_well(a)
+        if a.value("SELECT COUNT(*) FROM users"):
+            forget_the_first(a)
+        assert [p.name for p in a.folder.iterdir() if p.name.startswith("first-password")] == []
+    a.start()
+    assert a.first()
+
+
+def test_a_stop_while_the_first_administrator_is_written(accounts):
+    """Nobody is made whose password is lost."""
+    a = accounts(begin=False).start()
+    eventually(a.password_file.exists)
+    stop_well(a)
+    forget_the_first(a)
+    if a.kind == "mariadb":
+        other = a.database.connect()
+        cursor = other.cursor()
+        cursor.execute("START TRANSACTION")
+        cursor.execute("SELECT id FROM users FOR UPDATE")
+    else:
+        other = sqlite3.connect(a.path, timeout=10, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+    a.start()
+    time.sleep(1)  # the password is hashed, and the row waits
+    threading.Timer(0.3, other.rollback).start()
+    stop_well(a)
+    other.close()
+    assert a.value("SELECT COUNT(*) FROM users") == 1
+    a.start()
+    assert a.first()
 
 
 def test_without_a_place_for_the_password_nobody_is_made(tmp_path):
@@ -399,6 +455,8 @@ def test_rights_are_those_of_the_row(accounts):
     assert a.call("GET", "/api/admin/users", token=token).code == "FORBIDDEN"
     a.sql("UPDATE users SET banned_at = '2026-01-01 00:00:00.000' WHERE id = ?", id)
     assert (a.me(token).status, a.me(token).code) == (403, "USER_BANNED")
+    for language, words in (("en", "this user is banned"), ("zh", "用户已被封禁")):
+        assert a.call("GET", "/api/auth/me", token=token, headers={"Accept-Language": language}).json["error"]["message"] == words
     assert (a.login("ann").status, a.login("ann").code) == (403, "USER_BANNED")
     assert a.login("ann", "wrong").code == "INVALID_CREDENTIALS"  # that somebody is banned is told to nobody else
     a.sql("UPDATE users SET banned_at = NULL, is_active = 0 WHERE id = ?", id)
