@@ -70,6 +70,7 @@ static void written(void *context, const struct mu_result *result)
     alerting->hit_count--;
     bool there = result->error == 0 && (hit->tries > 1 || (i < result->changed_count && result->changed[i] > 0));
     hit->tries = 0;
+    mu_count(alerting->dropped, result->error != 0);
     if (there)
       notify_add(alerting, hit);
     else
@@ -130,18 +131,21 @@ void alerts_wake(struct alerting *alerting)
 void alerts_stop(struct relay *relay)
 {
   struct alerting *alerting = relay->alerting;
+  struct hit *flying = alerting->flying; /* the store has those already, and written() comes for them */
+  alerting->flying = NULL;
   /* What the store takes now it carries out; nobody is told any more. */
-  while (!alerting->flying && alerting->hits) {
+  while (alerting->hits) {
     write_some(alerting, NULL);
+    if (!alerting->flying) /* it took nothing */
+      break;
     while (alerting->flying) {
       struct hit *hit = alerting->flying;
       alerting->flying = hit->next;
       alerting->hit_count--;
       hit_free(hit);
     }
-    if (alerting->retry_ns > mu_mono_ns()) /* it took nothing */
-      break;
   }
+  alerting->flying = flying;
 }
 
 /* ---- hits ---------------------------------------------------------------------------------------- */

@@ -56,6 +56,7 @@ static const struct mu_sql figures_sql = {
         "total_connections = total_connections + VALUES(total_connections), "
         "total_messages = total_messages + VALUES(total_messages), updated_at = VALUES(updated_at)"};
 static const struct mu_sql active_sql = {.text = "UPDATE endpoints SET last_active_at = ? WHERE id = ?"};
+static const struct mu_sql there_sql = {.text = "SELECT id FROM devices WHERE endpoint_id = ?"};
 static const struct mu_sql known_sql = {.text = "SELECT updated_at FROM endpoint_stats WHERE endpoint_id = ?"};
 
 struct batch {
@@ -63,6 +64,7 @@ struct batch {
   struct pending *pending;
   bool flying;  /* with the store */
   bool unknown; /* nobody knows whether it was committed */
+  bool sifted;  /* values of devices that are not there any more have gone */
   int64_t retry_ns;
   struct kept messages[RELAY_KEPT];
   size_t message_count;
@@ -236,6 +238,8 @@ static void finish(struct batch *batch, int error)
   if (pending->count || pending->data || pending->stats)
     pending_due(pending, pending->endpoint->relay->config->flush_every);
   pending_tell(pending, pending->serial, error);
+  if (pending->waiters && !pending->batch) /* for what this one had no room for */
+    pending_begin(pending);
 }
 
 static void wait_a_while(struct batch *batch, int error)
@@ -243,6 +247,13 @@ static void wait_a_while(struct batch *batch, int error)
   batch->retry_ns = mu_mono_ns() + RETRY_MS * 1000000LL;
   pending_due(batch->pending, RETRY_MS);
   pending_tell(batch->pending, UINT64_MAX, error);
+}
+
+static void send_again(struct batch *batch)
+{
+  int error = send(batch);
+  if (error != 0)
+    wait_a_while(batch, error);
 }
 
 static void known(void *context, const struct mu_result *result)
@@ -259,24 +270,59 @@ static void known(void *context, const struct mu_result *result)
     finish(batch, 0);
     return;
   }
-  int error = send(batch);
-  if (error != 0)
-    wait_a_while(batch, error);
+  send_again(batch);
 }
 
-/* Its figures carry the time of the batch: were they written? */
-static int ask_known(struct batch *batch)
+/* `sql` takes the endpoint's id. */
+static int ask(struct batch *batch, struct mu_sql sql, mu_store_done then)
 {
   struct relay *relay = batch->task.relay;
   const struct mu_value values[] = {mu_value_text(batch->pending->endpoint->uuid)};
-  int result = relay_read(relay, known_sql, values, MU_COUNT(values), known, batch);
+  int result = relay_read(relay, sql, values, MU_COUNT(values), then, batch);
   batch->flying = result == 0;
   if (batch->flying)
     relay->writing->batches++;
   return result;
 }
 
-/* A row that the database will never take: a device that somebody deleted; else the endpoint itself. */
+/* Those whose device is in `devices` stay; NULL: none does. */
+static void sift(struct batch *batch, const mu_map *devices)
+{
+  struct writing *writing = batch->task.relay->writing;
+  for (struct datum **at = &batch->data; *at;) {
+    struct datum *datum = *at;
+    if (devices && mu_map_get(devices, mu_str(datum->device->uuid))) {
+      at = &datum->next;
+      continue;
+    }
+    *at = datum->next;
+    batch->data_count--;
+    mu_count(writing->data_dropped, 1);
+    datum_free(writing, datum, true);
+  }
+}
+
+/* The devices that are there. */
+static void there(void *context, const struct mu_result *result)
+{
+  struct batch *batch = context;
+  batch->task.relay->writing->batches--;
+  batch->flying = false;
+  if (result->error != 0 && result->error != MU_ELIMIT) { /* of too many all go */
+    wait_a_while(batch, result->error);
+    return;
+  }
+  mu_map *devices = mu_map_new();
+  for (size_t row = 0; devices && row < result->rows; row++)
+    if (mu_map_add(devices, mu_result_at(result, row, 0)->text, batch) == MU_ENOMEM)
+      break;
+  sift(batch, devices);
+  mu_map_free(devices);
+  batch->sifted = true;
+  send_again(batch);
+}
+
+/* A row that the database will never take: of a device that somebody deleted; else the endpoint itself. */
 static void refused(struct batch *batch, const struct mu_result *result)
 {
   struct relay *relay = batch->task.relay;
@@ -284,12 +330,15 @@ static void refused(struct batch *batch, const struct mu_result *result)
   mu_log_limited(relay->in, MU_LOG_WARN, "batch", "%s are not stored: endpoint=%s: %s: %s",
                  batch->data ? "values of devices" : "messages and statistics", batch->pending->endpoint->uuid,
                  mu_strerror(result->error), result->reason);
-  if (batch->data) {
-    mu_count(relay->writing->data_dropped, batch->data_count);
-    drop_data(batch, true);
-    int error = send(batch);
+  if (batch->data && result->error == MU_ENOENT && !batch->sifted) {
+    int error = ask(batch, there_sql, there);
     if (error != 0)
       wait_a_while(batch, error);
+    return;
+  }
+  if (batch->data) {
+    sift(batch, NULL);
+    send_again(batch);
     return;
   }
   mu_count(relay->writing->messages_dropped, batch->message_count);
@@ -349,9 +398,8 @@ static void take_data(struct batch *batch)
     to = &datum->next;
     batch->data_count++;
   }
-  while (*from)
-    from = &(*from)->next;
-  pending->data_end = from;
+  if (!*from) /* the last one went, or all are for later */
+    pending->data_end = from;
 }
 
 static void take_messages(struct batch *batch)
@@ -365,6 +413,11 @@ static void take_messages(struct batch *batch)
   order_times(batch);
 }
 
+static int by_text(const void *a, const void *b)
+{
+  return strcmp(a, b);
+}
+
 int batch_begin(struct pending *pending)
 {
   struct relay *relay = pending->endpoint->relay;
@@ -375,8 +428,11 @@ int batch_begin(struct pending *pending)
     batch->ids = calloc(ids + 1, sizeof *batch->ids);
   if (batch && batch->ids)
     result = relay_uuids(batch->ids, ids);
-  if (result == 0)
+  if (result == 0) {
+    /* Of several values of a key in one millisecond the one with the largest id is the last. */
+    qsort(batch->ids + pending->count, ids - pending->count, sizeof *batch->ids, by_text);
     result = relay_uuid(batch->figures_id);
+  }
   if (result != 0) {
     task_free(batch);
     pending_due(pending, RETRY_MS);
@@ -406,7 +462,8 @@ int batch_again(struct pending *pending)
   struct batch *batch = pending->batch;
   if (batch->flying || batch->retry_ns > mu_mono_ns())
     return 0;
-  int result = batch->unknown ? ask_known(batch) : send(batch);
+  /* Its figures carry the time of the batch: were they written? */
+  int result = batch->unknown ? ask(batch, known_sql, known) : send(batch);
   if (result != 0)
     wait_a_while(batch, result);
   return result;

@@ -243,10 +243,19 @@ static void answer(struct identify *identify)
   end_identify(identify);
 }
 
+/* Its row; another program may have put a new one in the old one's place. */
+static void set_uuid(struct device *device, struct mu_str uuid)
+{
+  if (uuid.len == 0 || uuid.len >= sizeof device->uuid || mu_str_equal(uuid, mu_str(device->uuid)))
+    return;
+  unlist(device); /* by the old one */
+  memcpy(device->uuid, uuid.at, uuid.len);
+  device->uuid[uuid.len] = '\0';
+}
+
 static void know(struct device *device, struct mu_str uuid)
 {
-  if (!device->uuid[0] && uuid.len < sizeof device->uuid)
-    memcpy(device->uuid, uuid.at, uuid.len);
+  set_uuid(device, uuid);
   list(device);
   data_settled(device);
 }
@@ -261,8 +270,7 @@ static void settle(struct identify *identify, struct mu_str uuid, struct mu_str 
     know(device, uuid);
     return;
   }
-  if (!device->uuid[0] && uuid.len < sizeof device->uuid) /* what it sent until now is that row's */
-    memcpy(device->uuid, uuid.at, uuid.len);
+  set_uuid(device, uuid); /* what it sent until now is that row's */
   while (device->newest) {
     struct channel *channel = device->newest;
     devices_leave(channel);
@@ -414,11 +422,12 @@ void devices_identify(struct channel *channel, mu_conn *conn, const struct wire 
   }
   channel->identifying++;
   device->asking++;
+  bool fresh = device->listed; /* of one that is away nobody sees to it that the name is the row's */
   /* It counts as the device from here on: what it sends next is the device's, whatever the database takes. */
   device_hold(device);
   devices_leave(channel);
   join(channel, device);
-  device->uuid[0] ? touch(identify) : look(identify);
+  fresh ? touch(identify) : look(identify);
 }
 
 /* ---- other programs ------------------------------------------------------------------------------ */

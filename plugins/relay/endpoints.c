@@ -68,8 +68,8 @@ struct reading {
   size_t count;
   uint64_t epoch;
   unsigned tries;
-  enum verdict
-      verdict; /* what their connections are closed with, unless the rows know better; VERDICT_WELCOME: they stay */
+  /* What their connections are closed with, unless the rows know better; VERDICT_WELCOME: they stay. */
+  enum verdict verdict;
   relay_done done;
   void *context;
 };
@@ -131,12 +131,6 @@ void endpoint_release(struct endpoint *endpoint)
 struct endpoint *relay_endpoint(const struct relay *relay, const char *endpoint_uuid)
 {
   return mu_map_get(relay->by_uuid, mu_str(endpoint_uuid));
-}
-
-size_t relay_connections(const struct relay *relay, const char *endpoint_uuid)
-{
-  const struct endpoint *endpoint = relay_endpoint(relay, endpoint_uuid);
-  return endpoint ? endpoint->connections : 0;
 }
 
 static struct endpoint *new_endpoint(struct relay *relay, struct mu_str uuid, struct mu_str key)
@@ -493,12 +487,6 @@ static void read_all(struct relay *relay, const char *user_id, enum verdict verd
   }
   if (reading)
     begin_reading(reading);
-}
-
-void endpoints_of_user(struct relay *relay, const char *user_id)
-{
-  relay->epoch++;
-  read_all(relay, user_id, VERDICT_WELCOME);
 }
 
 /* A ban, a new password: whoever is connected goes, with the reason that the rows give. */

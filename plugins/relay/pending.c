@@ -235,7 +235,7 @@ void pending_write(struct endpoint *endpoint, int change)
 
 /* ---- writing ------------------------------------------------------------------------------------- */
 
-static int begin(struct pending *pending)
+int pending_begin(struct pending *pending)
 {
   if (pending->batch)
     return batch_again(pending);
@@ -253,7 +253,7 @@ static void tick(void *context)
     next = pending->next;
     if (pending->due_ns > now)
       continue;
-    begin(pending);
+    pending_begin(pending);
   }
   if (!writing->dirty)
     mu_timer_stop(writing->tick);
@@ -274,10 +274,17 @@ void pending_tell(struct pending *pending, uint64_t serial, int error)
   }
 }
 
+/* How many more have all that waits now. */
+static uint64_t batches_of(const struct pending *pending)
+{
+  uint64_t data = (pending->data_count + BATCH_DATA_MAX - 1) / BATCH_DATA_MAX;
+  return data ? data : has_more(pending) || pending->writes;
+}
+
 static void flush_one(struct endpoint *endpoint, relay_done done, void *context)
 {
   struct pending *pending = endpoint->pending;
-  bool more = pending && (has_more(pending) || pending->writes);
+  uint64_t more = pending ? batches_of(pending) : 0;
   if (!more && !(pending && pending->batch)) {
     done(context, 0);
     return;
@@ -292,7 +299,7 @@ static void flush_one(struct endpoint *endpoint, relay_done done, void *context)
   pending->waiters = waiter;
   pending_due(pending, 0);
   if (!pending->batch)
-    begin(pending);
+    pending_begin(pending);
 }
 
 /* All of them. */

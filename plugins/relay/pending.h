@@ -16,7 +16,7 @@ struct kept {
 /* Somebody who waits for a commit. */
 struct waiter {
   struct waiter *next;
-  uint64_t serial; /* of the batch that has it all */
+  uint64_t serial; /* of the batch that has the last of it */
   relay_done done;
   void *context;
 };
@@ -56,6 +56,8 @@ int batch_again(struct pending *pending);
 void batch_forget(struct pending *pending);
 /* 0, or why not: who waits for batches up to `serial` is told. */
 void pending_tell(struct pending *pending, uint64_t serial, int error);
+/* Writes now: begins a batch, or sends the one again that the store did not take. 0, or why it did not. */
+int pending_begin(struct pending *pending);
 /* There may be more to write. */
 void pending_due(struct pending *pending, int64_t after_ms);
 void kept_free(struct writing *writing, struct kept *kept);

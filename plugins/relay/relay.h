@@ -157,8 +157,6 @@ struct relay {
 
 /** NULL: not in memory, which says nothing about the database. */
 struct endpoint *relay_endpoint(const struct relay *relay, const char *endpoint_uuid);
-/** Open connections now. */
-size_t relay_connections(const struct relay *relay, const char *endpoint_uuid);
 /** Whether it has a connection now, by devices.id. */
 bool relay_device_online(const struct relay *relay, const char *device_uuid);
 
@@ -173,8 +171,6 @@ typedef void (*relay_done)(void *context, int error);
 void endpoint_refresh(struct relay *relay, const char *endpoint_uuid, relay_done done, void *context);
 /** The endpoint was deleted: closes its connections now. */
 void endpoint_gone(struct relay *relay, const char *endpoint_uuid);
-/** Something of the user changed: as endpoint_refresh() for all of the user's. */
-void endpoints_of_user(struct relay *relay, const char *user_id);
 /** A device was renamed. */
 void device_renamed(struct relay *relay, const char *device_uuid, const char *name);
 

@@ -107,7 +107,7 @@ static struct call *call_new(struct relay *relay, mu_http *request, rest_then th
 
 static int fail(struct relay *relay, mu_http *request, int error)
 {
-  bool away = error == MU_EUNAVAILABLE || error == MU_ETIMEOUT || error == MU_ELIMIT;
+  bool away = error == MU_EUNAVAILABLE || error == MU_ETIMEOUT;
   mu_count(relay->rest->failed, 1);
   mu_log_limited(relay->in, away ? MU_LOG_WARN : MU_LOG_ERROR, "rest database", "a request failed in the database: %s",
                  mu_strerror(error));
@@ -117,6 +117,19 @@ static int fail(struct relay *relay, mu_http *request, int error)
   mu_http_set(request, "Retry-After", "2");
   return mu_rest_error(request, 503, "SERVICE_UNAVAILABLE",
                        MU_WORDS("The database cannot be reached now, try again later", "服务暂时不可用,请稍后再试"));
+}
+
+/* What was not even taken: too much waits, or the store stops. */
+static int not_taken(int error)
+{
+  return error == MU_ELIMIT || error == MU_ECLOSED ? MU_EUNAVAILABLE : error;
+}
+
+/* More rows, or longer ones, than the store hands over at once: the next try would end so, too. */
+static int too_large(mu_http *request)
+{
+  return mu_rest_error(request, 400, "RESULT_TOO_LARGE",
+                       MU_WORDS("This is more than one answer may hold: ask for less", "结果过大,请缩小查询范围"));
 }
 
 /* A row of REST_ENDPOINT_COLUMNS, or none. True: it is the caller's. */
@@ -157,7 +170,9 @@ static void on_result(void *context, const struct mu_result *result)
     return;
   }
   int answer = 0;
-  if (call->writes ? !for_then(result->error) : result->error != 0)
+  if (result->error == MU_ELIMIT)
+    too_large(request);
+  else if (call->writes ? !for_then(result->error) : result->error != 0)
     fail(relay, request, result->error);
   else if (!call->whose || judge_owner(call, request, result))
     answer = call->then(relay, request, result, call->kept);
@@ -173,7 +188,7 @@ static int begun(struct call *call, mu_http *request, int error)
     return MU_PENDING;
   struct relay *relay = call->task.relay;
   task_free(call);
-  return error == MU_ENOMEM ? error : fail(relay, request, error == MU_ECLOSED ? MU_EUNAVAILABLE : error);
+  return error == MU_ENOMEM ? error : fail(relay, request, not_taken(error));
 }
 
 int rest_read(struct relay *relay, mu_http *request, struct mu_sql sql, const struct mu_value *values, size_t count,
@@ -198,7 +213,7 @@ int rest_write(struct relay *relay, mu_http *request, const struct mu_statement 
 
 static void on_done(void *context, int error)
 {
-  struct mu_result result = {.size = sizeof result, .error = error, .reason = "", .key = ""};
+  struct mu_result result = {.size = sizeof result, .error = not_taken(error), .reason = "", .key = ""};
   on_result(context, &result);
 }
 

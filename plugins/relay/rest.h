@@ -18,7 +18,7 @@
  *     }
  *
  * All calls here that take a `then` return what a handler returns. Errors of the database are answered by them: 503 SERVICE_UNAVAILABLE with
- * Retry-After when it is away or slow, else 500; the log gets a line without values. A client that left is nobody's worry: `then` is not called.
+ * Retry-After when it is away or slow, 400 RESULT_TOO_LARGE, else 500; the log gets a line without values. A client that left is nobody's worry: `then` is not called.
  *
  * MariaDB compares texts without case and trailing spaces: what is told to others (endpoint_refresh(), …) or compared in C
  * comes from the row, never from the path.
@@ -114,6 +114,9 @@ struct json_object *rest_value(const struct mu_value *value, enum mu_rest_type t
 bool rest_add(struct json_object *object, const char *name, struct json_object *value);
 /** {"data":{name:value}}; takes `value`, NULL (memory is out) gives NULL, which mu_rest_answer() makes a 500. */
 struct json_object *rest_data(const char *name, struct json_object *value);
+/** {"data":{"message":words}}, and its description. */
+struct json_object *rest_message(const mu_http *request, struct mu_words words);
+extern const struct mu_rest_field rest_message_answer[1];
 /** {"data":value}. */
 struct json_object *rest_wrap(struct json_object *value);
 /** An ISO text. */

@@ -41,7 +41,11 @@ struct verb {
   const char *code; /* of the error when it is so already */
   struct mu_words already, done;
   struct mu_sql sql;
+  rest_then then;
 };
+
+static int on_disabled(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept);
+static int on_enabled(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept);
 
 /* The same values for both, in the same order. */
 static const struct verb disable = {
@@ -51,25 +55,20 @@ static const struct verb disable = {
     .already = {"The endpoint is disabled already", "端点已被禁用"},
     .done = {"The endpoint was disabled", "端点已禁用"},
     .sql.text = "UPDATE endpoints SET is_disabled = 1, disabled_at = ?, disabled_reason = ?, disabled_by = ? "
-                "WHERE id = ? AND is_disabled = 0"};
+                "WHERE id = ? AND is_disabled = 0",
+    .then = on_disabled};
 static const struct verb enable = {
     .name = "enable",
     .code = "ENDPOINT_NOT_DISABLED",
     .already = {"The endpoint is not disabled", "端点未被禁用"},
     .done = {"The endpoint was enabled", "端点已启用"},
     .sql.text = "UPDATE endpoints SET is_disabled = 0, disabled_at = ?, disabled_reason = ?, disabled_by = ? "
-                "WHERE id = ? AND is_disabled <> 0"};
+                "WHERE id = ? AND is_disabled <> 0",
+    .then = on_enabled};
 
-static const struct verb *verb_of(mu_http *request)
+static int switched(struct relay *relay, mu_http *request, const struct mu_result *result, struct rest_change *change,
+                    const struct verb *verb)
 {
-  struct mu_str path = mu_http_path(request);
-  return path.len > 8 && memcmp(path.at + path.len - 8, "/disable", 8) == 0 ? &disable : &enable;
-}
-
-static int on_switched(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
-{
-  struct rest_change *change = kept;
-  const struct verb *verb = verb_of(request);
   if (result->error == MU_EREFUSED)
     return mu_rest_error(request, 400, verb->code, verb->already);
   if (result->error)
@@ -87,13 +86,21 @@ static int on_switched(struct relay *relay, mu_http *request, const struct mu_re
   return rest_refresh(relay, request, change->endpoint_uuid, rest_answer_change, change);
 }
 
-/* Any endpoint's row, as rest_own_endpoint() reads those of its owner. */
-static int on_found(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
+static int on_disabled(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
 {
-  (void)kept;
+  return switched(relay, request, result, kept, &disable);
+}
+
+static int on_enabled(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
+{
+  return switched(relay, request, result, kept, &enable);
+}
+
+/* `result`: any endpoint's row, as rest_own_endpoint() reads those of its owner. */
+static int write_switch(struct relay *relay, mu_http *request, const struct mu_result *result, const struct verb *verb)
+{
   if (result->rows == 0)
     return rest_no_endpoint(request);
-  const struct verb *verb = verb_of(request);
   const struct mu_principal *who = mu_http_principal(request);
   char log_id[RELAY_UUID_SIZE];
   struct rest_change *change = rest_change_new(result);
@@ -118,14 +125,36 @@ static int on_found(struct relay *relay, mu_http *request, const struct mu_resul
                      log, 1),
       REST_STATEMENT(REST_SQL("SELECT " REST_ENDPOINT_SELECT " FROM endpoints WHERE id = ?"), shown, MU_ANY_ROWS),
   };
-  return rest_write(relay, request, statements, MU_COUNT(statements), rest_changed, on_switched, change);
+  return rest_write(relay, request, statements, MU_COUNT(statements), rest_changed, verb->then, change);
 }
 
-static int switch_endpoint(void *self, mu_http *request)
+static int to_disable(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
+{
+  (void)kept;
+  return write_switch(relay, request, result, &disable);
+}
+
+static int to_enable(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
+{
+  (void)kept;
+  return write_switch(relay, request, result, &enable);
+}
+
+static int read_any(struct relay *relay, mu_http *request, rest_then then)
 {
   const struct mu_value values[] = {mu_value_str(mu_rest_param(request, "id"))};
-  return rest_read(self, request, REST_SQL("SELECT " REST_ENDPOINT_SELECT " FROM endpoints WHERE id = ?"),
-                   REST_VALUES(values), on_found, NULL);
+  return rest_read(relay, request, REST_SQL("SELECT " REST_ENDPOINT_SELECT " FROM endpoints WHERE id = ?"),
+                   REST_VALUES(values), then, NULL);
+}
+
+static int disable_endpoint(void *self, mu_http *request)
+{
+  return read_any(self, request, to_disable);
+}
+
+static int enable_endpoint(void *self, mu_http *request)
+{
+  return read_any(self, request, to_enable);
 }
 
 /* ---- routes ---------------------------------------------------------------------------------- */
@@ -148,10 +177,10 @@ static const struct mu_rest_field disable_body[] = {
 static const struct mu_rest_route routes[] = {
     MU_REST(GET, "/api/admin/users/:id/endpoints", ADMIN, list_endpoints, .summary = "A user's endpoints, newest first",
             .answer = MU_REST_FIELDS(rest_endpoints_answer)),
-    MU_REST(POST, "/api/admin/endpoints/:id/disable", ADMIN, switch_endpoint,
+    MU_REST(POST, "/api/admin/endpoints/:id/disable", ADMIN, disable_endpoint,
             .summary = "Closes an endpoint's connections and lets no new ones in", .body = MU_REST_FIELDS(disable_body),
             .answer = MU_REST_FIELDS(switched_answer)),
-    MU_REST(POST, "/api/admin/endpoints/:id/enable", ADMIN, switch_endpoint, .summary = "Lets connections in again",
+    MU_REST(POST, "/api/admin/endpoints/:id/enable", ADMIN, enable_endpoint, .summary = "Lets connections in again",
             .answer = MU_REST_FIELDS(switched_answer)),
 };
 

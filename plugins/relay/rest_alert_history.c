@@ -94,21 +94,11 @@ static int on_alerts(struct relay *relay, mu_http *request, const struct mu_resu
   (void)relay, (void)kept;
   struct page page = page_of(request, 20);
   int64_t total = page_total(result);
-  struct json_object *data = json_object_new_object(), *alerts = json_object_new_array();
-  bool good = alerts != NULL;
-  for (size_t row = 0; good && row < page_rows(result); row++) {
-    struct json_object *alert = alert_json(result, row, 1);
-    good = alert && json_object_array_add(alerts, alert) == 0;
-    if (!good)
-      json_object_put(alert);
-  }
-  good = good && rest_add(data, "data", json_object_get(alerts)) &&
-         rest_add(data, "total", json_object_new_int64(total)) &&
-         rest_add(data, "page", json_object_new_int64(page.number)) &&
-         rest_add(data, "pageSize", json_object_new_int64(page.size)) &&
-         rest_add(data, "totalPages", json_object_new_int64(page_count(total, page)));
-  json_object_put(alerts);
-  if (good)
+  struct json_object *data = json_object_new_object(), *alerts = page_list(result, alert_json);
+  if (alerts && rest_add(data, "data", alerts) && rest_add(data, "total", json_object_new_int64(total)) &&
+      rest_add(data, "page", json_object_new_int64(page.number)) &&
+      rest_add(data, "pageSize", json_object_new_int64(page.size)) &&
+      rest_add(data, "totalPages", json_object_new_int64(page_count(total, page))))
     return mu_rest_answer(request, 0, rest_wrap(data));
   json_object_put(data);
   return MU_ENOMEM;
@@ -213,8 +203,7 @@ static int on_deleted(struct relay *relay, mu_http *request, const struct mu_res
   (void)relay, (void)kept;
   if (result->error != 0)
     return no_alert(request);
-  const char *message = mu_rest_words(request, MU_WORDS("The alert was deleted", "告警记录已删除"));
-  return mu_rest_answer(request, 0, rest_data("message", json_object_new_string(message)));
+  return mu_rest_answer(request, 0, rest_message(request, MU_WORDS("The alert was deleted", "告警记录已删除")));
 }
 
 static int delete_alert(void *self, mu_http *request)
@@ -283,8 +272,7 @@ static int on_link(struct relay *relay, mu_http *request, const struct mu_result
   if (result->error != 0) /* it is good as long as the alert is unread */
     return bad_link(request,
                     MU_WORDS("The link was used, or the alert was read or deleted", "链接已使用,或告警已读或已删除"));
-  const char *message = mu_rest_words(request, MU_WORDS("The alert is marked as read", "告警已标记为已读"));
-  return mu_rest_answer(request, 0, rest_data("message", json_object_new_string(message)));
+  return mu_rest_answer(request, 0, rest_message(request, MU_WORDS("The alert is marked as read", "告警已标记为已读")));
 }
 
 static int follow_link(void *self, mu_http *request)
@@ -318,7 +306,7 @@ static const struct mu_rest_field list_query[] = {
 static const struct mu_rest_field list_data[] = {IS("data", ARRAY, .fields = MU_REST_FIELDS(alert_fields)),
                                                  IS("total", INTEGER), IS("page", INTEGER), IS("pageSize", INTEGER),
                                                  IS("totalPages", INTEGER)};
-static const struct mu_rest_field count_data[] = {IS("count", INTEGER)}, message_data[] = {IS("message", STRING)};
+static const struct mu_rest_field count_data[] = {IS("count", INTEGER)};
 static const struct mu_rest_field batch_body[] = {
     {.name = "ids",
      .also = "alertIds",
@@ -336,7 +324,7 @@ static const struct mu_rest_field link_query[] = {{.name = "token",
                                                    .max = 2000,
                                                    .words = {"token is missing or too long", "缺少 Token 参数"}}};
 static const struct mu_rest_field list_answer[] = {IN_DATA(list_data)}, alert_answer[] = {IN_DATA(alert_fields)},
-                                  count_answer[] = {IN_DATA(count_data)}, message_answer[] = {IN_DATA(message_data)};
+                                  count_answer[] = {IN_DATA(count_data)};
 
 /* Released pages and scripts do not agree on the method. */
 #define MARK(method_, path_, handle_, summary_)                                                                        \
@@ -358,12 +346,12 @@ static const struct mu_rest_route routes[] = {
     BATCH(DELETE, "/api/alert-history/batch/delete", batch_delete, "As POST"),
     MU_REST(GET, "/api/alert-history/mark-read", PUBLIC, follow_link,
             .summary = "The link of a notification: marks its alert as read, once and within 24 hours",
-            .query = MU_REST_FIELDS(link_query), .answer = MU_REST_FIELDS(message_answer),
+            .query = MU_REST_FIELDS(link_query), .answer = MU_REST_FIELDS(rest_message_answer),
             .rate = {"relay_mark_read", 60, 60}),
     MU_REST(GET, "/api/alert-history/:id", USER, get_alert, .summary = "One of the caller's alerts", .owner = "alert",
             .answer = MU_REST_FIELDS(alert_answer)),
     MU_REST(DELETE, "/api/alert-history/:id", USER, delete_alert, .summary = "Deletes an alert", .owner = "alert",
-            .answer = MU_REST_FIELDS(message_answer)),
+            .answer = MU_REST_FIELDS(rest_message_answer)),
     MARK(PUT, "/api/alert-history/:id/read", mark_read, "Marks an alert as read"),
     MARK(PATCH, "/api/alert-history/:id/read", mark_read, "As PUT"),
     MARK(POST, "/api/alert-history/:id/read", mark_read, "As PUT"),

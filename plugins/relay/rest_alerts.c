@@ -56,18 +56,8 @@ static int no_rule(mu_http *request)
 static int on_rules(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
 {
   (void)relay, (void)kept;
-  struct json_object *data = json_object_new_object(), *rules = json_object_new_array();
-  bool good = rules != NULL;
-  for (size_t row = 0; good && row < page_rows(result); row++) {
-    struct json_object *rule = rule_json(result, row, 1);
-    good = rule && json_object_array_add(rules, rule) == 0;
-    if (!good)
-      json_object_put(rule);
-  }
-  good = good && rest_add(data, "rules", json_object_get(rules)) &&
-         rest_add(data, "pagination", page_json(result, page_of(request, 20)));
-  json_object_put(rules);
-  if (good)
+  struct json_object *data = json_object_new_object(), *rules = page_list(result, rule_json);
+  if (rules && rest_add(data, "rules", rules) && rest_add(data, "pagination", page_json(result, page_of(request, 20))))
     return mu_rest_answer(request, 0, rest_wrap(data));
   json_object_put(data);
   return MU_ENOMEM;
@@ -385,8 +375,8 @@ static int on_deleted(struct relay *relay, mu_http *request, const struct mu_res
   const struct change *change = kept;
   if (result->error != 0)
     return no_rule(request);
-  const char *message = mu_rest_words(request, MU_WORDS("The alert rule was deleted", "告警规则已删除"));
-  return answer_in_force(relay, request, change->endpoint, rest_data("message", json_object_new_string(message)));
+  return answer_in_force(relay, request, change->endpoint,
+                         rest_message(request, MU_WORDS("The alert rule was deleted", "告警规则已删除")));
 }
 
 static int delete_found(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
@@ -427,13 +417,7 @@ static int delete_rule(void *self, mu_http *request)
   }
 
 static const struct mu_rest_field post_body[] = {
-    {.name = "endpoint_id",
-     .also = "endpointId",
-     .type = MU_REST_STRING,
-     .flags = MU_REST_REQUIRED,
-     .min = 1,
-     .max = 191,
-     .help = "One of the caller's endpoints"},
+    ENDPOINT_ID_FIELD,
     {.name = "device_id",
      .also = "deviceId",
      .type = MU_REST_STRING,
@@ -456,10 +440,8 @@ static const struct mu_rest_field list_query[] = {
 };
 static const struct mu_rest_field list_data[] = {IS("rules", ARRAY, .fields = MU_REST_FIELDS(rule_fields)),
                                                  IS("pagination", OBJECT, .fields = MU_REST_FIELDS(page_fields))};
-static const struct mu_rest_field message_data[] = {IS("message", STRING)};
 static const struct mu_rest_field list_answer[] = {IN_DATA(list_data)}, rule_answer[] = {IN_DATA(rule_fields)},
-                                  toggle_answer[] = {IN_DATA(toggle_fields)},
-                                  message_answer[] = {IN_DATA(message_data)};
+                                  toggle_answer[] = {IN_DATA(toggle_fields)};
 
 static const struct mu_rest_route routes[] = {
     MU_REST(GET, "/api/alert-rules", USER, list_rules, .summary = "The caller's alert rules, newest first",
@@ -473,7 +455,7 @@ static const struct mu_rest_route routes[] = {
     MU_REST(PATCH, "/api/alert-rules/:id", USER, put_rule, .summary = "As PUT", .owner = "alert rule",
             .body = MU_REST_FIELDS(put_body), .answer = MU_REST_FIELDS(rule_answer)),
     MU_REST(DELETE, "/api/alert-rules/:id", USER, delete_rule, .summary = "Deletes an alert rule and its alerts",
-            .owner = "alert rule", .answer = MU_REST_FIELDS(message_answer)),
+            .owner = "alert rule", .answer = MU_REST_FIELDS(rest_message_answer)),
     MU_REST(PATCH, "/api/alert-rules/:id/toggle", USER, toggle_rule, .summary = "Switches an alert rule on or off",
             .owner = "alert rule", .body = MU_REST_FIELDS(toggle_body), .answer = MU_REST_FIELDS(toggle_answer)),
     MU_REST(PUT, "/api/alert-rules/:id/toggle", USER, toggle_rule, .summary = "As PATCH", .owner = "alert rule",

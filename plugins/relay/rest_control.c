@@ -171,18 +171,11 @@ static int on_history(struct relay *relay, mu_http *request, const struct mu_res
 {
   (void)relay;
   const struct wide_device *device = kept;
-  struct json_object *body = json_object_new_object(), *commands = json_object_new_array();
-  bool good = commands != NULL;
-  for (size_t row = 0; good && row < page_rows(result); row++) {
-    struct json_object *command = command_json(result, row, 1);
-    good = command && json_object_array_add(commands, command) == 0;
-    if (!good)
-      json_object_put(command);
-  }
-  good = good && rest_add(body, "deviceId", json_object_new_string(device->uuid)) &&
-         rest_add(body, "deviceName", json_object_new_string(device->name)) &&
-         rest_add(body, "commands", json_object_get(commands)) &&
-         rest_add(body, "pagination", page_json(result, page_of(request, 20)));
+  struct json_object *body = json_object_new_object(), *commands = page_list(result, command_json);
+  bool good = commands && rest_add(body, "deviceId", json_object_new_string(device->uuid)) &&
+              rest_add(body, "deviceName", json_object_new_string(device->name)) &&
+              rest_add(body, "commands", json_object_get(commands)) &&
+              rest_add(body, "pagination", page_json(result, page_of(request, 20)));
   json_object_put(commands);
   if (good)
     return mu_rest_answer(request, 0, body);

@@ -39,7 +39,9 @@ struct json_object *rest_websocket_url(const struct relay *relay, mu_http *reque
   struct mu_str host, scheme;
   mu_buf_adds(&url, relay->config->websocket_base_url);
   if (url.len == 0 && mu_http_header(request, "host", &host) && is_host(host)) {
-    bool safe = mu_http_header(request, "x-forwarded-proto", &scheme) && mu_str_equal_nocase(scheme, MU_STR("https"));
+    /* Whatever a proxy says is believed: a wrong answer would go to who asked, and to nobody else. */
+    bool safe = mu_http_secure(request) ||
+                (mu_http_header(request, "x-forwarded-proto", &scheme) && mu_str_equal_nocase(scheme, MU_STR("https")));
     mu_buf_printf(&url, "%s%.*s", safe ? "wss://" : "ws://", (int)host.len, host.at);
   }
   mu_buf_printf(&url, "/ws/%.*s", (int)key.len, key.at);
@@ -186,8 +188,7 @@ static int on_deleted(struct relay *relay, mu_http *request, const struct mu_res
     return rest_no_endpoint(request);
   if (result->error)
     return result->error;
-  const char *words = mu_rest_words(request, MU_WORDS("The endpoint was deleted", "端点已删除"));
-  return mu_rest_answer(request, 0, rest_data("message", json_object_new_string(words)));
+  return mu_rest_answer(request, 0, rest_message(request, MU_WORDS("The endpoint was deleted", "端点已删除")));
 }
 
 static int on_delete(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
@@ -358,14 +359,10 @@ static const struct mu_rest_field messages_data[] = {
      .max = RELAY_KEPT,
      .fields = MU_REST_FIELDS(message_fields)},
 };
-static const struct mu_rest_field message_data[] = {
-    {.name = "message", .type = MU_REST_STRING, .flags = MU_REST_REQUIRED},
-};
 static const struct mu_rest_field endpoint_answer[] = DATA(endpoint_data);
 const struct mu_rest_field rest_endpoints_answer[1] = DATA(endpoints_data);
 static const struct mu_rest_field stats_answer[] = DATA(stats_fields);
 static const struct mu_rest_field messages_answer[] = DATA(messages_data);
-static const struct mu_rest_field message_answer[] = DATA(message_data);
 
 static const char *const ok[] = {"ok", NULL};
 static const struct mu_rest_field health_answer[] = {
@@ -407,7 +404,7 @@ static const struct mu_rest_route routes[] = {
             .owner = "endpoint", .answer = MU_REST_FIELDS(endpoint_answer)),
     MU_REST(DELETE, "/api/endpoints/:id", USER, delete_endpoint,
             .summary = "Deletes an endpoint with all that belongs to it, and closes its connections",
-            .owner = "endpoint", .answer = MU_REST_FIELDS(message_answer)),
+            .owner = "endpoint", .answer = MU_REST_FIELDS(rest_message_answer)),
     MU_REST(PUT, "/api/endpoints/:id/forwarding-mode", USER, set_mode,
             .summary = "Sets what the others receive, for open connections too", .owner = "endpoint",
             .body = MU_REST_FIELDS(mode_body), .answer = MU_REST_FIELDS(endpoint_answer)),

@@ -124,19 +124,24 @@ static void on_commanded(void *context, int error, const char *command_id, int64
   end_one(batch);
 }
 
-static void on_offline_stored(void *context, const struct mu_result *result)
+/* The rows of those that are not there were written, or there are none. */
+static void offline_stored(struct batch *batch, bool good)
 {
-  struct batch *batch = context;
-  for (size_t i = 0; result->error != 0 && i < batch->count; i++)
+  for (size_t i = 0; !good && i < batch->count; i++)
     if (batch->members[i].offline)
       batch->members[i].command_id[0] = '\0';
-  batch->away |= result->error != 0;
-  batch->sent += result->error == 0;
-  end_one(batch);
+  batch->away |= !good;
+  batch->sent += good;
 }
 
-/* A failed command for each that is not there, so that the batch tells of all. False: there is none, or no row. */
-static bool store_offline(struct batch *batch)
+static void on_offline_stored(void *context, const struct mu_result *result)
+{
+  offline_stored(context, result->error == 0);
+  end_one(context);
+}
+
+/* A failed command for each that is not there, so that the batch tells of all. */
+static void store_offline(struct batch *batch)
 {
   struct relay *relay = batch->task.relay;
   struct mu_statement *statements = calloc(batch->count + 1, sizeof *statements);
@@ -166,12 +171,14 @@ static bool store_offline(struct batch *batch)
         .count = OFFLINE_VALUES,
         .expect = 1};
   }
-  good = good && count > 0 &&
-         relay->store->write(relay->store_self, relay->in, statements, count, on_offline_stored, batch) == 0;
+  good = good && (count == 0 ||
+                  relay->store->write(relay->store_self, relay->in, statements, count, on_offline_stored, batch) == 0);
+  batch->open += good && count > 0;
+  if (!good)
+    offline_stored(batch, false);
   free(statements);
   free(values);
   free(ids);
-  return good;
 }
 
 static int send_all(struct batch *batch)
@@ -193,9 +200,7 @@ static int send_all(struct batch *batch)
     member->offline = true;
     member->why = error == MU_ENOENT ? "the device is offline" : mu_strerror(error);
   }
-  batch->open++;
-  if (!store_offline(batch))
-    batch->open--;
+  store_offline(batch);
   end_one(batch);
   return MU_PENDING;
 }

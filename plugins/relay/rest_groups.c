@@ -28,24 +28,19 @@ int group_none(mu_http *request)
 
 /* ---- list and show --------------------------------------------------------------------------- */
 
+static struct json_object *listed(const struct mu_result *result, size_t row, size_t from)
+{
+  return rest_row_from(result, row, from, listed_fields, MU_COUNT(listed_fields));
+}
+
 static int on_groups(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
 {
   (void)relay, (void)kept;
   struct page page = page_of(request, 10);
-  struct json_object *data = json_object_new_object(), *groups = json_object_new_array();
-  bool good = groups != NULL;
-  for (size_t row = 0; good && row < page_rows(result); row++) {
-    struct json_object *group = rest_row_from(result, row, 1, listed_fields, MU_COUNT(listed_fields));
-    good = group && json_object_array_add(groups, group) == 0;
-    if (!good)
-      json_object_put(group);
-  }
-  good = good && rest_add(data, "groups", json_object_get(groups)) &&
-         rest_add(data, "page", json_object_new_int64(page.number)) &&
-         rest_add(data, "page_size", json_object_new_int64(page.size)) &&
-         rest_add(data, "total", json_object_new_int64(page_total(result)));
-  json_object_put(groups);
-  if (good)
+  struct json_object *data = json_object_new_object(), *groups = page_list(result, listed);
+  if (groups && rest_add(data, "groups", groups) && rest_add(data, "page", json_object_new_int64(page.number)) &&
+      rest_add(data, "page_size", json_object_new_int64(page.size)) &&
+      rest_add(data, "total", json_object_new_int64(page_total(result))))
     return mu_rest_answer(request, 0, rest_wrap(data));
   json_object_put(data);
   return MU_ENOMEM;
@@ -304,23 +299,34 @@ static int post_group(void *self, mu_http *request)
 
 /* ---- change and delete ----------------------------------------------------------------------- */
 
+/* A change of the group that the path names. NULL: *answer says what the handler returns. */
+static struct change *change_of(const struct relay *relay, mu_http *request, int *answer)
+{
+  struct mu_str id = mu_rest_param(request, "id");
+  *answer = 0;
+  if (!rest_user(relay, request))
+    return NULL;
+  struct change *change = id.len < WIDE_ID_SIZE ? rest_keep(sizeof *change, release_change) : NULL;
+  if (change)
+    memcpy(change->id, id.at, id.len);
+  else
+    *answer = id.len < WIDE_ID_SIZE ? MU_ENOMEM : group_none(request);
+  return change;
+}
+
 static int put_group(void *self, mu_http *request)
 {
-  const char *user = rest_user(self, request);
-  struct mu_str id = mu_rest_param(request, "id");
-  if (!user || id.len >= WIDE_ID_SIZE)
-    return user ? group_none(request) : 0;
-  struct change *change = rest_keep(sizeof *change, release_change);
+  int answer;
+  struct change *change = change_of(self, request, &answer);
   if (!change)
-    return MU_ENOMEM;
-  memcpy(change->id, id.at, id.len);
+    return answer;
   struct query query = QUERY_INIT;
   query_value(&query, "UPDATE device_groups SET updated_at = ?", mu_value_time(mu_now_ms()));
   query_text_field(&query, request, "group_name", ", group_name = ?");
   if (mu_rest_given(request, "description"))
     query_value(&query, ", description = ?", mu_value_text(mu_rest_text(request, "description")));
   query_value(&query, " WHERE id = ?", mu_value_text(change->id));
-  query_value(&query, " AND user_id = ?", mu_value_text(user));
+  query_value(&query, " AND user_id = ?", mu_value_text(rest_user(self, request)));
   return query_write(self, request, &query, 1, NULL, on_written, change);
 }
 
@@ -329,8 +335,7 @@ static int on_deleted(struct relay *relay, mu_http *request, const struct mu_res
   (void)relay, (void)kept;
   if (result->error != 0)
     return group_none(request);
-  const char *message = mu_rest_words(request, MU_WORDS("The device group was deleted", "设备分组已删除"));
-  return mu_rest_answer(request, 0, rest_data("message", json_object_new_string(message)));
+  return mu_rest_answer(request, 0, rest_message(request, MU_WORDS("The device group was deleted", "设备分组已删除")));
 }
 
 static int delete_group(void *self, mu_http *request)
@@ -398,17 +403,14 @@ static int post_members(void *self, mu_http *request)
 
 static int delete_members(void *self, mu_http *request)
 {
-  const char *user = rest_user(self, request);
-  struct mu_str id = mu_rest_param(request, "id");
-  if (!user || id.len >= WIDE_ID_SIZE)
-    return user ? group_none(request) : 0;
-  struct change *change = rest_keep(sizeof *change, release_change);
+  int answer;
+  struct change *change = change_of(self, request, &answer);
   if (!change)
-    return MU_ENOMEM;
-  memcpy(change->id, id.at, id.len);
+    return answer;
   struct mu_value wanted[QUERY_IN_MAX];
   size_t count = different(mu_rest_value(request, "device_ids"), wanted);
-  const struct mu_value touch[] = {mu_value_time(mu_now_ms()), mu_value_text(change->id), mu_value_text(user)};
+  const struct mu_value touch[] = {mu_value_time(mu_now_ms()), mu_value_text(change->id),
+                                   mu_value_text(rest_user(self, request))};
   struct query query = QUERY_INIT;
   query_value(&query, "DELETE FROM device_group_members WHERE group_id = ?", mu_value_text(change->id));
   query_in(&query, " AND device_id IN ", wanted, count);
@@ -554,13 +556,7 @@ static const struct mu_rest_field list_query[] = {
     PAGE_FIELDS,
     {.name = "endpoint_id", .also = "endpointId", .type = MU_REST_STRING, .help = "Only groups of this endpoint"}};
 static const struct mu_rest_field post_body[] = {
-    {.name = "endpoint_id",
-     .also = "endpointId",
-     .type = MU_REST_STRING,
-     .flags = MU_REST_REQUIRED,
-     .min = 1,
-     .max = 191,
-     .help = "One of the caller's endpoints"},
+    ENDPOINT_ID_FIELD,
     {.name = "group_name", .also = "groupName", .type = MU_REST_STRING, .flags = MU_REST_REQUIRED, .min = 1, .max = 50},
     {.name = "description", .type = MU_REST_STRING, .flags = MU_REST_NULLABLE, .max = 200},
     DEVICE_IDS(0, 0)};
@@ -592,10 +588,8 @@ static const struct mu_rest_field aggregation_fields[] = {
 static const struct mu_rest_field data_data[] = {
     IS("group_id", STRING), IS("device_count", INTEGER), MAY("last_update", TIME),
     IS("aggregations", ARRAY, .fields = MU_REST_FIELDS(aggregation_fields))};
-static const struct mu_rest_field message_data[] = {IS("message", STRING)};
 static const struct mu_rest_field list_answer[] = {IN_DATA(list_data)}, group_answer[] = {IN_DATA(group_fields)},
-                                  shown_answer[] = {IN_DATA(shown_data)}, data_answer[] = {IN_DATA(data_data)},
-                                  message_answer[] = {IN_DATA(message_data)};
+                                  shown_answer[] = {IN_DATA(shown_data)}, data_answer[] = {IN_DATA(data_data)};
 
 static const struct mu_rest_route routes[] = {
     MU_REST(GET, "/api/device-groups", USER, list_groups, .summary = "The caller's device groups, newest first",
@@ -609,7 +603,7 @@ static const struct mu_rest_route routes[] = {
     MU_REST(PATCH, "/api/device-groups/:id", USER, put_group, .summary = "As PUT", .owner = "group",
             .body = MU_REST_FIELDS(put_body), .answer = MU_REST_FIELDS(group_answer)),
     MU_REST(DELETE, "/api/device-groups/:id", USER, delete_group, .summary = "Deletes a device group", .owner = "group",
-            .answer = MU_REST_FIELDS(message_answer)),
+            .answer = MU_REST_FIELDS(rest_message_answer)),
     MU_REST(POST, "/api/device-groups/:id/devices", USER, post_members,
             .summary = "Adds devices to a group; at most 500 in all", .owner = "group",
             .body = MU_REST_FIELDS(members_body), .answer = MU_REST_FIELDS(group_answer)),

@@ -31,6 +31,18 @@ struct json_object *rest_data(const char *name, struct json_object *value)
   return NULL;
 }
 
+static const struct mu_rest_field message_data[] = {
+    {.name = "message", .type = MU_REST_STRING, .flags = MU_REST_REQUIRED},
+};
+const struct mu_rest_field rest_message_answer[1] = {
+    {.name = "data", .type = MU_REST_OBJECT, .flags = MU_REST_REQUIRED, .fields = MU_REST_FIELDS(message_data)},
+};
+
+struct json_object *rest_message(const mu_http *request, struct mu_words words)
+{
+  return rest_data("message", json_object_new_string(mu_rest_words(request, words)));
+}
+
 struct json_object *rest_time(int64_t unix_ms)
 {
   char text[25];

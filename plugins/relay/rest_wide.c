@@ -125,9 +125,20 @@ void query_page(struct query *query, const char *columns, const char *from, cons
   bind(query, mu_value_int((page.number - 1) * page.size));
 }
 
-size_t page_rows(const struct mu_result *result)
+struct json_object *page_list(const struct mu_result *result,
+                              struct json_object *(*make)(const struct mu_result *result, size_t row, size_t from))
 {
-  return mu_result_at(result, 0, 1)->type == MU_VALUE_NULL ? 0 : result->rows;
+  size_t rows = mu_result_at(result, 0, 1)->type == MU_VALUE_NULL ? 0 : result->rows;
+  struct json_object *list = json_object_new_array();
+  for (size_t row = 0; list && row < rows; row++) {
+    struct json_object *made = make(result, row, 1);
+    if (made && json_object_array_add(list, made) == 0)
+      continue;
+    json_object_put(made);
+    json_object_put(list);
+    return NULL;
+  }
+  return list;
 }
 
 int64_t page_total(const struct mu_result *result)

@@ -60,8 +60,9 @@ struct page page_of(mu_http *request, int64_t preset);
  */
 void query_page(struct query *query, const char *columns, const char *from, const struct query *where,
                 const char *order, struct page page);
-/** Rows of such a result. */
-size_t page_rows(const struct mu_result *result);
+/** The rows of such a result as an array; `make` gets the first column behind the total. NULL: memory is out. */
+struct json_object *page_list(const struct mu_result *result,
+                              struct json_object *(*make)(const struct mu_result *result, size_t row, size_t from));
 /** {total,page,pageSize,totalPages}; NULL: memory is out. */
 struct json_object *page_json(const struct mu_result *result, struct page page);
 int64_t page_total(const struct mu_result *result);
@@ -84,6 +85,13 @@ extern const struct mu_rest_field page_fields[4];
 #define IN_DATA(fields_)                                                                                               \
   {                                                                                                                    \
     .name = "data", .type = MU_REST_OBJECT, .flags = MU_REST_REQUIRED, .fields = MU_REST_FIELDS(fields_)               \
+  }
+
+/** Of a body: where something new belongs. */
+#define ENDPOINT_ID_FIELD                                                                                              \
+  {                                                                                                                    \
+    .name = "endpoint_id", .also = "endpointId", .type = MU_REST_STRING, .flags = MU_REST_REQUIRED, .min = 1,          \
+    .max = 191, .help = "One of the caller's endpoints"                                                                \
   }
 
 /* ---- values --------------------------------------------------------------------------------- */
@@ -109,7 +117,6 @@ struct wide_device {
 };
 /**
  * The device that the path names (:id and :uuid), everything that waits of its endpoint written: then `next` with this struct as `kept`.
-
  */
 int wide_own_device(struct relay *relay, mu_http *request, rest_then next);
 

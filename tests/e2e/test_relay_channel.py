@@ -384,6 +384,21 @@ def test_identify_makes_renames_and_keeps(relay):
     assert len(relay.devices(endpoint)) == 4
 
 
+def test_a_device_whose_row_was_replaced(relay):
+    """By another program, with an id of its own kind, and a moment before the device says again who it is."""
+    endpoint, new = relay.endpoint(), f"row-{secrets.token_hex(4)}"
+    a = relay.join(endpoint)
+    a.identify("swapped", "old")
+    relay.db.sql("DELETE FROM devices WHERE endpoint_id = ?", endpoint.uuid)
+    relay.db.sql("INSERT INTO devices (id, endpoint_id, device_id, custom_name, last_connected_at, created_at) VALUES (?, ?, 'swapped', 'new', ?, ?)",
+                 new, endpoint.uuid, now(), now())
+    assert a.identify("swapped") == "new"
+    a.say({"data": {"x": 1}})
+    eventually(lambda: relay.db.sql("SELECT data_key FROM device_data WHERE device_id = ?", new) == [["x"]])
+    [listed] = rest(relay, endpoint, "/devices")[1]["data"]["devices"]
+    assert (listed["id"], listed["is_online"]) == (new, True)
+
+
 @pytest.mark.parametrize("id", ["", "x" * 65])
 def test_identify_with_a_bad_id_is_told(relay, id):
     endpoint = relay.endpoint()
@@ -481,6 +496,19 @@ def test_a_device_that_leaves_at_once_loses_no_data(relay):
     device.send(frame(TEXT, '{"type":"identify","deviceId":"sleepy"}') + frame(TEXT, '{"data":{"temp":1}}') + frame(CLOSE, struct.pack("!H", 1000)))
     eventually(lambda: "temp" in data_of(relay, endpoint), 15)
     assert [row[1] for row in relay.devices(endpoint)] == ["sleepy"]
+
+
+def test_all_that_a_device_sent_is_written_at_the_end(make):
+    """More than goes into one batch."""
+    relay = make("flush_every = 5000;")
+    endpoint = relay.endpoint()
+    device = relay.join(endpoint)
+    device.identify("d")
+    for n in range(20):
+        device.say({"data": {f"k{i}": n for i in range(200)}})
+    device.settle()
+    relay.stop()
+    assert relay.db.sql("SELECT COUNT(*) FROM device_data") == [[4000]]
 
 
 # ---- history and statistics ----
@@ -582,6 +610,16 @@ def test_a_device_that_is_deleted_with_data_pending(relay):
     assert a.identify("doomed", "back") == "back"
     a.say('{"data":{"y":1}}')
     eventually(lambda: "y" in data_of(relay, endpoint))
+
+
+def test_a_device_that_is_deleted_takes_no_data_of_others_along(relay):
+    endpoint = relay.endpoint()
+    a, b = relay.join(endpoint), relay.join(endpoint)
+    a.identify("doomed"), b.identify("fine")
+    relay.db.sql("DELETE FROM devices WHERE endpoint_id = ? AND device_id = 'doomed'", endpoint.uuid)
+    a.say('{"data":{"x":1}}'), b.say('{"data":{"y":1}}')
+    eventually(lambda: "y" in data_of(relay, endpoint))
+    assert list(data_of(relay, endpoint)) == ["y"] and len(relay.messages(endpoint)) == 2
 
 
 # ---- links ----
@@ -791,6 +829,15 @@ def test_commands_go_to_the_connection_that_identified_last(relay, commanded):
     late.leave()
     eventually(lambda: (relay.stats(commanded.endpoint) or [0])[0] == 2)
     commanded.ask(still=True)
+
+
+def test_a_device_that_was_renamed_while_it_was_away(relay, commanded):
+    """A command that nobody acknowledges keeps it in memory meanwhile."""
+    commanded.ask()
+    commanded.device.leave()
+    eventually(lambda: (relay.stats(commanded.endpoint) or [0])[0] == 1, 4)
+    assert rest(relay, commanded.endpoint, "/devices/dev", {"custom_name": "Renamed"}, "PUT")[0] == 200
+    assert relay.join(commanded.endpoint).identify("dev") == "Renamed"
 
 
 def test_an_offline_device_is_told_at_once(relay, commanded):

@@ -2,19 +2,23 @@
 """The relay's REST API, on SQLite and on MariaDB: endpoints, devices, access, what administrators do. Each answer is held against the description."""
 import concurrent.futures
 import hashlib
+import http.client
 import itertools
 import json
 import re
+import sqlite3
+import ssl
 import time
 import uuid
 
 import pytest
 
 from accounts import KINDS
-from conftest import eventually
+from conftest import eventually, free_port
 from described import Described, error
 from hostile import Raw, request
-from relays import Channel
+from tls import self_signed
+from wides import own, shared
 
 E = ["id", "endpoint_id", "name", "user_id", "forwarding_mode", "custom_header", "created_at", "last_active_at", "is_disabled", "disabled_at",
      "disabled_reason", "disabled_by", "websocket_url"]
@@ -24,28 +28,12 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="module", params=KINDS)
 def relay(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rest")
-    database = request.getfixturevalue("mariadb").database() if request.param == "mariadb" else None
-    made = Described(request.param, folder / "r", database).begin()
-    yield made
-    made.stop()
-    if database:
-        database.drop()
+    yield from shared(request, tmp_path_factory)
 
 
 @pytest.fixture
 def make(tmp_path):
-    """A function that starts relays of their own."""
-    made = []
-
-    def start(kind="sqlite", database=None, **how):
-        made.append(Described(kind, tmp_path / f"relay{len(made)}", database, **how).begin())
-        return made[-1]
-
-    yield start
-    for one in made:
-        if one.server.process.returncode is None:
-            one.stop()
+    yield from own(tmp_path)
 
 
 @pytest.fixture
@@ -204,6 +192,18 @@ def test_the_address_is_the_one_that_was_asked(relay, user):
                           ({"Host": "relay.example.org", "X-Forwarded-Proto": "https"}, "wss://relay.example.org"),
                           ({"Host": "[::1]:3001"}, "ws://[::1]:3001")):
         assert relay.call("GET", path(made), token=user, headers=headers).data["endpoint"]["websocket_url"] == f"{base}/ws/{made['endpoint_id']}"
+
+
+def test_the_address_is_a_safe_one_where_the_relay_itself_speaks_tls(make, tmp_path):
+    relay = make()
+    made, port = relay.endpoint(relay.token), free_port()
+    relay.server.listen += f', {{ address = "127.0.0.1"; port = {port}; {self_signed(tmp_path, "localhost").conf} }}'
+    relay.server.reload(relay.server.text(relay.plugins()))
+    relay.server.logged("reloaded: ")
+    link = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=ssl._create_unverified_context())
+    link.request("GET", path(made), headers={"Authorization": f"Bearer {relay.token}"})
+    assert json.loads(link.getresponse().read())["data"]["endpoint"]["websocket_url"] == f"wss://127.0.0.1:{port}/ws/{made['endpoint_id']}"
+    link.close()
 
 
 # ---- forwarding ----
@@ -365,8 +365,7 @@ def test_administrators_see_the_endpoints_of_users(relay, user):
     error(relay.call("GET", f"/api/admin/users/{user.id}/endpoints", token=user), 403, "FORBIDDEN")
     listed = {u["id"]: u for u in relay.call("GET", "/api/admin/users", token=relay.token).json}
     assert listed[user.id]["endpoint_count"] == 3
-    assert list(listed[user.id]) == ["id", "username", "email", "is_admin", "created_at", "endpoint_count", "is_active", "banned_at", "banned_reason", "banned_by"] \
-        or set(listed[user.id]) == {"id", "username", "email", "is_admin", "created_at", "endpoint_count", "is_active", "banned_at", "banned_reason", "banned_by"}
+    assert set(listed[user.id]) == {"id", "username", "email", "is_admin", "created_at", "endpoint_count", "is_active", "banned_at", "banned_reason", "banned_by"}
 
 
 def test_an_endpoint_is_disabled_and_enabled(relay, user):
@@ -420,6 +419,40 @@ def test_what_was_begun_takes_effect_though_the_client_left(relay, user):
             time.sleep(n / 2000)
         relay.call("DELETE", path(made), token=user)
     assert relay.call("GET", "/api/endpoints", token=user).data["endpoints"] == []
+
+
+def test_an_answer_that_would_be_too_large_is_told_so(make):
+    """Not that the database is away: the next try would end the same."""
+    relay = make(store="limits = { rows = 100; };")
+    made = relay.endpoint(relay.token)
+    for n in range(101):
+        relay.sql("INSERT INTO devices (id, endpoint_id, device_id, custom_name) VALUES (?, ?, ?, 'D')", f"d{n}", made["id"], f"d{n}")
+    answer = error(relay.call("GET", path(made, "devices"), token=relay.token), 400, "RESULT_TOO_LARGE")
+    assert "retry-after" not in answer.headers
+    relay.sql("DELETE FROM devices WHERE id = 'd0'")
+    assert len(relay.call("GET", path(made, "devices"), token=relay.token).data["devices"]) == 100
+
+
+def test_access_to_an_endpoint_that_goes_meanwhile_leaves_nothing(relay, user):
+    """Another program has deleted it, and commits only when the change is under way."""
+    made = relay.endpoint(user)
+    if relay.kind == "mariadb":
+        other = relay.database.connect()
+        cursor = other.cursor()
+        cursor.execute("START TRANSACTION")
+        cursor.execute("DELETE FROM endpoints WHERE id = %s", (made["id"],))
+    else:
+        other = sqlite3.connect(relay.path, timeout=10)
+        other.execute("PRAGMA foreign_keys = ON")
+        other.execute("DELETE FROM endpoints WHERE id = ?", (made["id"],))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(relay.call, "PUT", path(made, "access"), {"access": "token"}, user)
+        time.sleep(0.5)
+        assert not asked.done()
+        other.commit()
+        error(asked.result(), 404, "ENDPOINT_NOT_FOUND")
+    other.close()
+    assert relay.value("SELECT COUNT(*) FROM muster_endpoint_access WHERE endpoint_id = ?", made["id"]) == 0
 
 
 @pytest.mark.slow

@@ -11,19 +11,19 @@ import pytest
 
 from accounts import KINDS
 from conftest import eventually
-from described import Described, error
-from wides import UNKNOWN, Home, iso, utc
+from described import error
+from hostile import TEXT, frame
+from wides import UNKNOWN, Home, iso, own, shared, utc
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def relay(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wide")
-    database = request.getfixturevalue("mariadb").database() if request.param == "mariadb" else None
-    made = Described(request.param, folder / "r", database).begin()
-    yield made
-    made.stop()
-    if database:
-        database.drop()
+    yield from shared(request, tmp_path_factory)
+
+
+@pytest.fixture
+def make(tmp_path):
+    yield from own(tmp_path)
 
 
 @pytest.fixture
@@ -72,6 +72,12 @@ def test_the_newest_value_of_each_key(home):
     assert seen == sorted(seen, reverse=True) and len(seen) == 6
 
 
+def test_of_values_of_one_millisecond_the_last_counts(home):
+    home.channel.send(b"".join(frame(TEXT, '{"v":%d}' % n) for n in range(20)))
+    home.channel.settle()
+    assert [each["value"] for each in home.call("GET", home.path("data")).json["data"]] == [19]
+
+
 def test_a_device_without_data(home):
     assert home.call("GET", home.path("data")).json == {"deviceId": home.device["id"], "deviceName": home.device["custom_name"], "lastUpdate": None,
                                                        "data": []}
@@ -81,9 +87,11 @@ def test_a_device_without_data(home):
 def test_many_keys_and_many_values(home):
     for n in range(30):
         home.channel.say({f"k{i:03}": n for i in range(100)})
+        time.sleep(0.002)
     home.channel.settle()
     got = home.call("GET", home.path("data")).json["data"]
     assert [each["key"] for each in got] == [f"k{i:03}" for i in range(100)]
+    assert {each["value"] for each in got} == {29}  # all that was sent before, however much that is
 
 
 @pytest.mark.parametrize("what", ["data", "data-keys", "control/history", "control/abcdefgh"])
@@ -362,6 +370,21 @@ def test_a_command_to_a_group(home):
     error(home.call("POST", place, {}), 400, "INVALID_COMMAND")
     error(home.call("POST", place, {"command": "x", "params": []}), 400, "INVALID_PARAMS")
     error(home.call("POST", f"/api/device-groups/{home.group()['id']}/control", {"command": "x"}), 400, "GROUP_EMPTY")
+
+
+def test_a_command_to_a_group_that_is_too_much_for_the_store(make):
+    """Nothing is told of commands that are stored nowhere."""
+    home = Home(make(store="limits = { queue_bytes = 1048576; };"))
+    devices = [{"id": str(uuid.uuid4())} for _ in range(30)]
+    for each in devices:
+        home.relay.sql("INSERT INTO devices (id, endpoint_id, device_id, custom_name) VALUES (?, ?, ?, 'D')", each["id"], home.endpoint["id"], each["id"][:8])
+    place = f"/api/device-groups/{home.group(*devices)['id']}/control"
+    answer = home.call("POST", place, {"command_type": "x", "command_params": {"a": "y" * 50000}})
+    assert error(answer, 503, "SERVICE_UNAVAILABLE").headers["retry-after"]
+    told = home.call("POST", place, {"command_type": "x", "command_params": {"a": 1}}).data
+    assert home.relay.value("SELECT COUNT(*) FROM control_commands") == 30
+    assert all(each["status"] == "failed" and each["commandId"] for each in told["commands"])
+    home.close()
 
 
 def test_an_export(home):

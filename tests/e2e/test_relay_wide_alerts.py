@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import sqlite3
 import threading
 import time
 import urllib.parse
@@ -15,7 +16,7 @@ from accounts import KINDS
 from conftest import eventually
 from described import Described, error
 from relays import now
-from wides import UNKNOWN, Home, utc
+from wides import UNKNOWN, Home, own, shared, utc
 
 LINK_SECRET = "a-link-secret-of-the-tests-0123456789"
 HOOK_SECRET = "a-webhook-secret-of-the-tests"
@@ -23,13 +24,7 @@ HOOK_SECRET = "a-webhook-secret-of-the-tests"
 
 @pytest.fixture(scope="module", params=KINDS)
 def relay(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("alerts")
-    database = request.getfixturevalue("mariadb").database() if request.param == "mariadb" else None
-    made = Described(request.param, folder / "r", database).begin()
-    yield made
-    made.stop()
-    if database:
-        database.drop()
+    yield from shared(request, tmp_path_factory)
 
 
 @pytest.fixture
@@ -270,17 +265,13 @@ def test_links_that_are_none(home):
 
 @pytest.fixture
 def make(tmp_path):
-    made = []
+    for start in own(tmp_path):
+        def with_secrets(options=""):
+            made = start(options=options)
+            made.secrets |= {LINK_SECRET, HOOK_SECRET}
+            return made
 
-    def start(options=""):
-        made.append(Described("sqlite", tmp_path / f"relay{len(made)}", options=options).begin())
-        made[-1].secrets |= {LINK_SECRET, HOOK_SECRET}
-        return made[-1]
-
-    yield start
-    for one in made:
-        if one.server.process.returncode is None:
-            one.stop()
+        yield with_secrets
 
 
 def test_five_minutes_go_over_a_restart(make):
@@ -317,6 +308,24 @@ def test_a_hit_is_kept_when_the_server_ends_at_once(make):
     relay.server.stop()
     assert relay.value("SELECT COUNT(*) FROM alert_history") == 1
     home.close()
+
+
+def test_hits_behind_one_that_is_being_stored_are_kept_at_the_end(make):
+    relay = make()
+    home = Home(relay)
+    for key in ("a", "b"):
+        home.rule(data_key=key, threshold=0)
+    lock = sqlite3.connect(relay.path, timeout=10, isolation_level=None, check_same_thread=False)
+    lock.execute("BEGIN IMMEDIATE")
+    home.channel.say({"a": 1})
+    time.sleep(0.6)  # the store has it
+    home.channel.say({"b": 1})
+    home.channel.settle()
+    home.channel.leave()  # a stop waits for connections, and then for the plugins
+    threading.Timer(0.4, lambda: lock.execute("ROLLBACK")).start()
+    relay.server.stop()
+    assert relay.value("SELECT COUNT(*) FROM alert_history") == 2
+    lock.close()
 
 
 class Hook:

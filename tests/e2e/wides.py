@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: ISC
-"""What the tests of device data, commands, dashboards, alerts and groups share."""
+"""What the tests of the relay's REST API share: relays on both databases, a home with devices."""
 import itertools
 import json
 import time
 import uuid
 from datetime import datetime, timedelta, timezone
+
+from described import Described
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 numbers = itertools.count(1)
@@ -16,6 +18,30 @@ def iso(at):
 
 def utc(**ago):
     return datetime.now(timezone.utc) - timedelta(**ago)
+
+
+def shared(request, tmp_path_factory):
+    """For a fixture: one relay for all tests of a file, on the database that its parameter names."""
+    database = request.getfixturevalue("mariadb").database() if request.param == "mariadb" else None
+    made = Described(request.param, tmp_path_factory.mktemp("relay") / "r", database).begin()
+    yield made
+    made.stop()
+    if database:
+        database.drop()
+
+
+def own(tmp_path):
+    """For a fixture: a function that starts relays of their own; all are stopped, and must stop well, at the end."""
+    made = []
+
+    def start(kind="sqlite", database=None, **how):
+        made.append(Described(kind, tmp_path / f"relay{len(made)}", database, **how).begin())
+        return made[-1]
+
+    yield start
+    for one in made:
+        if one.server.process.returncode is None:
+            one.stop()
 
 
 class Home:
