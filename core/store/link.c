@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* A link to the database with the statements that are prepared on it, the one used last first. On workers. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/internal.h"
 
@@ -70,8 +71,7 @@ static bool keep_it(struct mui_link *link, struct mu_str sql, void *statement, s
     return false;
   prepared->statement = statement;
   prepared->len = sql.len;
-  for (size_t i = 0; i < sql.len; i++)
-    prepared->text[i] = sql.at[i];
+  memcpy(prepared->text, sql.at, sql.len);
   if (mu_map_add(link->prepared, sql, prepared) != 0) {
     free(prepared);
     return false;

@@ -6,7 +6,7 @@
 
 #include "link.h"
 
-enum { ROOM = 256, STATEMENT_TIME = 1969 /* the server's error */ };
+enum { ROOM = 256 };
 #define GRACE_NS INT64_C(2000000000)
 
 struct column {

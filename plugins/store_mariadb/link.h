@@ -9,6 +9,8 @@
 
 #include "address.h"
 
+enum { STATEMENT_TIME = 1969 /* the server's error: over max_statement_time */ };
+
 enum tls { TLS_NO, TLS_UNVERIFIED, TLS_VERIFIED };
 
 /* What links are opened with; unchanged while there are any. */
