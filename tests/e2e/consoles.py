@@ -102,7 +102,7 @@ class Reader:
             pass
         return message
 
-    async def settle(self, quiet=0.3):
+    async def settle(self, quiet=0.5):
         """Reads until nothing comes any more."""
         try:
             while True:

@@ -408,6 +408,7 @@ def test_a_slow_admin_sees_the_newest_and_never_an_older_one_after_it(s):
     assert numbers == sorted(set(numbers)) and len(numbers) < 500, "not slow enough to prove anything"
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_admins_that_never_read_cost_little_and_slow_nobody(server):
     """Each is the only admin of its user, so that nothing is shared between them: the dearest case."""

@@ -207,7 +207,7 @@ def test_only_what_changed_is_sent(server):
 
 @pytest.mark.slow
 def test_who_does_not_read_gets_whole_machines_again(server):
-    """A reader that sleeps through hundreds of reports has, when it wakes, what everybody has; and slowed nobody."""
+    """A reader that sleeps through hundreds of reports has, when it wakes, what everybody has."""
     machines = [f"m-{n:02d}" for n in range(20)]
     s = server(*(entry(id) for id in machines))
 
