@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """muster-agent, and musterd, at a terminal: a real one, of tmux, with a shell in it."""
+import contextlib
 import os
 import re
 import shlex
@@ -297,6 +298,41 @@ def lives(pid):
         return False
 
 
+@contextlib.contextmanager
+def not_left(pid):
+    try:
+        yield
+    finally:
+        if lives(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def ends_with(terminal, pid, status):
+    """With the terminal, in order, as the file says that tells how it ended."""
+    terminal.tmux("kill-session")
+    eventually(lambda: not lives(pid))
+    eventually(lambda: status.exists() and status.read_text())
+    assert status.read_text() == "0\n"
+
+
+def outlives(terminal, pid):
+    terminal.tmux("kill-session")
+    time.sleep(2)
+    assert lives(pid)
+
+
+def reloads(pid, log, word="reloaded"):
+    before = log.read_text().count(word)
+    os.kill(pid, signal.SIGHUP)
+    eventually(lambda: log.read_text().count(word) > before)
+    assert lives(pid)
+
+
+def ends_when_told(pid):
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not lives(pid))
+
+
 @pytest.mark.parametrize("how", ["foreground", "background", "asking"])
 def test_it_ends_with_its_terminal(terminal, agent, s, tmp_path, how):
     """What tmux, ssh and windows do when they are closed: the shell passes its SIGHUP on, the kernel sends another."""
@@ -308,17 +344,11 @@ def test_it_ends_with_its_terminal(terminal, agent, s, tmp_path, how):
     else:
         online(s)
     pid = pid_of(tmp_path)
-    try:
+    with not_left(pid):
         os.kill(pid, signal.SIGHUP)  # a person's: a reload
         time.sleep(1)
         assert lives(pid)
-        terminal.tmux("kill-session")
-        eventually(lambda: not lives(pid), 10)
-        eventually(lambda: status.exists() and status.read_text())
-        assert status.read_text() == "0\n"
-    finally:
-        if lives(pid):
-            os.kill(pid, signal.SIGKILL)
+        ends_with(terminal, pid, status)
 
 
 @pytest.mark.parametrize("before,to", [("(trap '' HUP; ", ")"), ("", "& disown")])
@@ -328,20 +358,12 @@ def test_it_outlives_its_terminal_when_told_to(terminal, agent, s, tmp_path, bef
     agent(s.ws, key=KEY, before=before, to=f"2>{log} {to}", top='log = { level = "info"; };')
     online(s)
     pid = pid_of(tmp_path)
-    try:
-        terminal.tmux("kill-session")
-        time.sleep(2)
-        assert lives(pid)
-        reloads = log.read_text().count("reload")
-        os.kill(pid, signal.SIGHUP)
-        eventually(lambda: log.read_text().count("reload") > reloads)
+    with not_left(pid):
+        outlives(terminal, pid)
+        reloads(pid, log, "reload")
         time.sleep(1)
         assert lives(pid)
-        os.kill(pid, signal.SIGTERM)
-        eventually(lambda: not lives(pid))
-    finally:
-        if lives(pid):
-            os.kill(pid, signal.SIGKILL)
+        ends_when_told(pid)
 
 
 @pytest.fixture
@@ -359,39 +381,20 @@ def musterd(terminal, tmp_path):
     return begin
 
 
-def reloads(pid, log):
-    before = log.read_text().count("reloaded")
-    os.kill(pid, signal.SIGHUP)
-    eventually(lambda: log.read_text().count("reloaded") > before)
-    assert lives(pid)
-
-
 @pytest.mark.parametrize("how", ["foreground", "background"])
 def test_the_server_ends_with_its_terminal(terminal, musterd, tmp_path, how):
     """Taken for a reload, the signal would leave a server behind that nobody sees any more and that keeps the port."""
     status = tmp_path / "status"
     pid, log = musterd("(trap : HUP; ", f"; echo $? >{status}){' &' if how == 'background' else ''}")
-    try:
+    with not_left(pid):
         reloads(pid, log)  # a person's signal
-        terminal.tmux("kill-session")
-        eventually(lambda: not lives(pid), 10)
-        eventually(lambda: status.exists() and status.read_text())
-        assert status.read_text() == "0\n"
-    finally:
-        if lives(pid):
-            os.kill(pid, signal.SIGKILL)
+        ends_with(terminal, pid, status)
 
 
 @pytest.mark.parametrize("before,to", [("(trap '' HUP; ", ")"), ("", "& disown")])
 def test_the_server_outlives_its_terminal_when_told_to(terminal, musterd, before, to):
     pid, log = musterd(before, to)
-    try:
-        terminal.tmux("kill-session")
-        time.sleep(2)
-        assert lives(pid)
+    with not_left(pid):
+        outlives(terminal, pid)
         reloads(pid, log)
-        os.kill(pid, signal.SIGTERM)
-        eventually(lambda: not lives(pid))
-    finally:
-        if lives(pid):
-            os.kill(pid, signal.SIGKILL)
+        ends_when_told(pid)
