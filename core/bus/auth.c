@@ -213,6 +213,8 @@ static struct mu_auth_answer sane(mu_instance *provider, const struct mu_auth_an
     mu_log_limited(provider, MU_LOG_ERROR, "auth answer", "auth: a refusal's code is not in capitals");
     answer.code = NULL;
   }
+  if (!answer.code)
+    answer.words = (struct mu_words){0};
   if (wrong) {
     mu_log_limited(provider, MU_LOG_ERROR, "auth answer", "auth: %s", wrong);
     answer = (struct mu_auth_answer){.size = sizeof(answer), .verdict = MU_AUTH_UNAVAILABLE, .reason = wrong};

@@ -8,11 +8,12 @@
 #include <muster/log.h>
 #include "net/ws.h"
 
-enum { PATH_MAX_LEN = 2048, VALUE_MAX_LEN = 8192 };
+enum { PATH_MAX_LEN = 2048 };
 
 /* A header or parameter that was asked for; kept until the call is over. */
 struct value {
   struct value *next;
+  size_t len;
   char text[];
 };
 
@@ -48,6 +49,7 @@ static bool keep(const mu_ws_request *request, const char *text, size_t len, str
     return false;
   memcpy(value->text, text, len);
   value->text[len] = '\0';
+  value->len = len;
   value->next = owner->values;
   owner->values = value;
   *out = (struct mu_str){value->text, len};
@@ -56,25 +58,18 @@ static bool keep(const mu_ws_request *request, const char *text, size_t len, str
 
 bool mu_ws_request_header(const mu_ws_request *request, const char *name, struct mu_str *value)
 {
-  char text[VALUE_MAX_LEN];
-  size_t len;
+  char text[MUI_HEAD_MAX + 1];
+  size_t len = 0;
   bool found = mui_header(request->wsi, name, text, sizeof text, &len) && keep(request, text, len, value);
-  mu_secret_wipe(text, sizeof text);
+  mu_secret_wipe(text, len);
   return found;
 }
 
 bool mu_ws_request_query(const mu_ws_request *request, const char *name, struct mu_str *value)
 {
-  char text[VALUE_MAX_LEN];
-  size_t name_len = strlen(name);
-  bool found = false;
-  for (int i = 0; !found; i++) {
-    int len = lws_hdr_copy_fragment(request->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i);
-    if (len < 0)
-      break;
-    if ((size_t)len > name_len && memcmp(text, name, name_len) == 0 && text[name_len] == '=')
-      found = keep(request, text + name_len + 1, (size_t)len - name_len - 1, value);
-  }
+  char text[MUI_HEAD_MAX + 1];
+  int n = 0;
+  bool found = mui_query_next(request->wsi, name, &n, text, value) && keep(request, value->at, value->len, value);
   mu_secret_wipe(text, sizeof text);
   return found;
 }
@@ -84,7 +79,7 @@ static void free_values(mu_ws_request *request)
   while (request->values) {
     struct value *value = request->values;
     request->values = value->next;
-    mu_secret_wipe(value->text, strlen(value->text));
+    mu_secret_wipe(value->text, value->len);
     free(value);
   }
 }
@@ -108,7 +103,9 @@ static int refuse(struct lws *wsi, struct mui_session *session, const struct mu_
     mu_buf_adds(&head, "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n");
   if (admission->retry_after_s)
     mu_buf_printf(&head, "Retry-After: %u\r\n", admission->retry_after_s);
-  mu_buf_adds(&head, "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n");
+  mu_buf_adds(&head,
+              "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n"
+              "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nConnection: close\r\n\r\n");
   mu_buf_add(&head, body.at, body.len);
   if (!body.failed && !head.failed)
     lws_write(wsi, (unsigned char *)head.at + LWS_PRE, head.len - LWS_PRE, LWS_WRITE_HTTP_FINAL);
@@ -175,14 +172,6 @@ static const char *insane(struct lws *wsi, const char *protocol)
   return NULL;
 }
 
-static bool is_token(struct mu_str text)
-{
-  for (size_t i = 0; i < text.len; i++)
-    if (!isalnum((unsigned char)text.at[i]) && (!strchr("!#$%&'*+-.^_`|~", text.at[i]) || text.at[i] == '\0'))
-      return false;
-  return text.len > 0;
-}
-
 /* "13", "1.5", and "1.2.3a", which the library takes for a bad one. */
 static bool looks_like_number(struct mu_str name)
 {
@@ -219,7 +208,7 @@ static const char *take_subprotocol(struct mui_session *session, struct lws *wsi
   for (char *word; (word = strsep(&rest, ","));) {
     word += strspn(word, " \t");
     struct mu_str name = {word, strcspn(word, " \t")};
-    if (!is_token(name) || word[name.len + strspn(word + name.len, " \t")] != '\0')
+    if (!mui_is_token(name) || word[name.len + strspn(word + name.len, " \t")] != '\0')
       return "Sec-WebSocket-Protocol is not a list of names";
     if (!first)
       continue;
@@ -272,7 +261,6 @@ static int ask_plugin(struct lws *wsi, struct mui_session *session, struct mui_r
   conn->opened = admission.data != NULL;
   if (admission.principal)
     mu_conn_set_principal(conn, admission.principal);
-  session->conn = conn;
   return 0;
 }
 

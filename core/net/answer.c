@@ -196,6 +196,11 @@ static void build(struct mu_http *request)
   mu_buf_adds(out, "X-Content-Type-Options: nosniff\r\n");
   if (!request->has_cache_control)
     mu_buf_adds(out, "Cache-Control: no-store\r\n");
+  /* What is no page of ours is shown in no frame, and runs nothing. */
+  if (!request->has_policy)
+    mu_buf_adds(out, "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n");
+  if (!request->has_referrer_policy)
+    mu_buf_adds(out, "Referrer-Policy: no-referrer\r\n");
   mu_buf_add(out, request->headers.at, request->headers.len);
   if (!no_body)
     mu_buf_printf(out, "Content-Length: %zu\r\n", len);

@@ -65,17 +65,22 @@ static void granted(struct mu_http *request, const struct mu_principal *principa
   mui_request_due(request);
 }
 
-static void forbidden(struct mu_http *request, const char *code)
+/* The provider knows who it is, and tells the client why that is of no use. */
+static void forbidden(struct mu_http *request, const char *code, struct mu_words words)
 {
-  bool banned = strcmp(code, "USER_BANNED") == 0;
-  struct mu_words words = banned ? MU_WORDS("this user is banned", "用户已被封禁")
-                                 : MU_WORDS("this user may not do that now", "该用户当前无权操作");
+  if (!words.en)
+    words = MU_WORDS("this user may not do that now", "该用户当前无权操作");
   if (!request->rest) {
     refuse(request, 403, "forbidden", words.en);
     return;
   }
   request->state = MUI_REQUEST_RUNNING;
   mui_rest_fail(request, 403, code, words, NULL);
+}
+
+void mui_bearer_refuse(struct mu_http *request)
+{
+  refuse(request, 401, request->rest ? "bad_token" : "unauthorized", "the token is not valid");
 }
 
 void mui_bearer_unknown(struct mu_http *request, unsigned retry_after_s)
@@ -120,9 +125,9 @@ static void on_answer(void *context, const struct mu_auth_answer *answer)
     break;
   }
   if (answer->code)
-    forbidden(request, answer->code);
+    forbidden(request, answer->code, answer->words);
   else
-    refuse(request, 401, request->rest ? "bad_token" : "unauthorized", "the token is not valid");
+    mui_bearer_refuse(request);
 }
 
 void mui_bearer_ask(struct mu_http *request)

@@ -496,19 +496,12 @@ int mu_conn_send_binary(mu_conn *conn, mu_text *bytes)
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-/* A user's connections, or only those that one of the user's credentials opened. */
-static bool covers(const struct mu_principal *revoked, const struct mu_principal *principal)
-{
-  return mu_principal_equal(revoked, principal) &&
-         (!revoked->credential[0] || strcmp(revoked->credential, principal->credential) == 0);
-}
-
 static void revoked(void *self, const struct mu_event *event)
 {
   struct mui_net *net = self;
   for (uint32_t i = 0; event->payload && i < net->ws->slot_count; i++) {
     struct mu_conn *conn = net->ws->slots[i].conn;
-    if (conn && conn->principal && covers(event->payload, conn->principal))
+    if (conn && conn->principal && mui_principal_covers(event->payload, conn->principal))
       mu_conn_close(conn, MU_CLOSE_REVOKED, "revoked");
   }
 }
@@ -547,10 +540,5 @@ size_t mui_net_ws_close_all(struct mui_net *net)
   for (uint32_t i = 0; i < net->ws->slot_count; i++)
     if (net->ws->slots[i].conn)
       mu_conn_close(net->ws->slots[i].conn, MU_CLOSE_GOING_AWAY, "stopping");
-  return net->ws->conns;
-}
-
-size_t mui_net_ws_open(const struct mui_net *net)
-{
   return net->ws->conns;
 }

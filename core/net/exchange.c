@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* What a handler sees of a request, and how it answers. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -8,7 +7,7 @@
 #include "net/exchange.h"
 #include "net/rest.h"
 
-enum { MAX_HEADER = 8192, MAX_ANSWER_HEADERS = 16 * 1024 };
+enum { MAX_ANSWER_HEADERS = 16 * 1024 };
 
 mu_http_id mu_http_get_id(const mu_http *request)
 {
@@ -35,6 +34,16 @@ const char *mu_http_peer(const mu_http *request)
   return request->peer;
 }
 
+bool mu_http_secure(const mu_http *request)
+{
+  const struct mui_session *session = request->wsi ? mui_session_of(request->wsi) : NULL;
+  char scheme[16];
+  return session &&
+         (session->listener->tls ||
+          (mui_net_proxied(session) && mui_header(request->wsi, "x-forwarded-proto", scheme, sizeof scheme, NULL) &&
+           strcasecmp(scheme, "https") == 0));
+}
+
 const struct mu_principal *mu_http_principal(const mu_http *request)
 {
   return request->principal;
@@ -48,36 +57,20 @@ static struct mui_note *note(const mu_http *request, const char *text, size_t le
 
 bool mu_http_query(const mu_http *request, const char *name, struct mu_str *value)
 {
-  size_t name_len = strlen(name);
-  if (!request->wsi)
+  char text[MUI_HEAD_MAX + 1];
+  int n = 0;
+  if (!request->wsi || !mui_query_next(request->wsi, name, &n, text, value))
     return false;
-  /* One fragment for each parameter, decoded by the library: "name=value". */
-  for (int n = 0;; n++) {
-    int len = lws_hdr_fragment_length(request->wsi, WSI_TOKEN_HTTP_URI_ARGS, n);
-    if (len <= 0)
-      return false;
-    char text[2048];
-    if ((size_t)len >= sizeof text)
-      continue;
-    len = lws_hdr_copy_fragment(request->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, n);
-    if (len < 0 || (size_t)len < name_len || memcmp(text, name, name_len) != 0)
-      continue;
-    size_t at = name_len;
-    if (at < (size_t)len && text[at] != '=')
-      continue;
-    if (at < (size_t)len)
-      at++;
-    struct mui_note *kept = note(request, text + at, (size_t)len - at);
-    if (!kept)
-      return false;
-    *value = (struct mu_str){kept->text, kept->len};
-    return true;
-  }
+  struct mui_note *kept = note(request, value->at, value->len);
+  if (!kept)
+    return false;
+  *value = (struct mu_str){kept->text, kept->len};
+  return true;
 }
 
 bool mu_http_header(const mu_http *request, const char *name, struct mu_str *value)
 {
-  char text[MAX_HEADER];
+  char text[MUI_HEAD_MAX + 1];
   size_t len = 0;
   if (!request->wsi || !mui_header(request->wsi, name, text, sizeof text, &len))
     return false;
@@ -86,14 +79,6 @@ bool mu_http_header(const mu_http *request, const char *name, struct mu_str *val
     return false;
   *value = (struct mu_str){kept->text, kept->len};
   return true;
-}
-
-static bool is_token(const char *name)
-{
-  for (const char *at = name; *at; at++)
-    if (!isalnum((unsigned char)*at) && !strchr("!#$%&'*+-.^_`|~", *at))
-      return false;
-  return *name != '\0';
 }
 
 bool mui_header_value(const char *value)
@@ -110,15 +95,16 @@ int mu_http_set(mu_http *request, const char *name, const char *value)
   static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection",
                                      "Date",           "Content-Type",      "X-Content-Type-Options",
                                      "Keep-Alive",     "Trailer",           "Upgrade"};
-  if (!is_token(name) || !mui_header_value(value))
+  if (!mui_is_token(mu_str(name)) || !mui_header_value(value))
     return MU_EINVAL;
   for (size_t i = 0; i < MU_COUNT(ours); i++)
     if (strcasecmp(name, ours[i]) == 0)
       return MU_EINVAL;
   if (request->headers.len + strlen(name) + strlen(value) > MAX_ANSWER_HEADERS)
     return MU_ELIMIT;
-  if (strcasecmp(name, "Cache-Control") == 0)
-    request->has_cache_control = true;
+  request->has_cache_control |= strcasecmp(name, "Cache-Control") == 0;
+  request->has_policy |= strcasecmp(name, "Content-Security-Policy") == 0;
+  request->has_referrer_policy |= strcasecmp(name, "Referrer-Policy") == 0;
   mu_buf_printf(&request->headers, "%s: %s\r\n", name, value);
   return request->headers.failed ? MU_ENOMEM : 0;
 }
@@ -150,7 +136,6 @@ int mu_http_error(mu_http *request, int status, const char *code, const char *me
   mu_buf_json_string(&json, mu_str(message));
   mu_buf_adds(&json, "}");
   mu_text *body = mu_buf_take_text(&json);
-  mu_buf_free(&json);
   int result = mu_http_answer(request, status, body ? "application/json; charset=utf-8" : NULL, body);
   mu_text_unref(body);
   return result;

@@ -59,7 +59,7 @@ struct mu_http {
   size_t body_expected;
   /* the answer */
   int status;
-  bool has_cache_control;
+  bool has_cache_control, has_policy, has_referrer_policy;
   struct mu_buf headers; /* complete lines */
   struct mu_buf out;     /* status line, all headers, and a body that is short */
   size_t out_sent;
@@ -140,6 +140,8 @@ void mui_answer_cut(struct mu_http *request);
 bool mui_bearer_judge(struct mu_http *request);
 /* Asks who it is; the request is due again, or answered, when that is known. */
 void mui_bearer_ask(struct mu_http *request);
+/* The token is worth nothing, or not any more. */
+void mui_bearer_refuse(struct mu_http *request);
 /* Nobody could tell. `retry_after_s` 0: a few seconds. */
 void mui_bearer_unknown(struct mu_http *request, unsigned retry_after_s);
 void mui_bearer_free_all(struct mui_net_http *http);

@@ -7,10 +7,11 @@
 #include <string.h>
 
 #include <muster/log.h>
+#include "bus/bus.h"
 #include "net/exchange.h"
 #include "net/rest.h"
 
-enum { SWEEP_MS = 250 };
+enum { SWEEP_MS = 250, TURN_NS = 2000000 };
 static const int64_t second = 1000000000;
 
 /* ---- ids ------------------------------------------------------------------------------------- */
@@ -369,7 +370,8 @@ static void run_handler(struct mu_http *request)
 static void on_turn(void *context)
 {
   struct mui_net_http *http = context;
-  /* Only those that are due now: what comes due meanwhile has its turn after other events had theirs. */
+  int64_t until_ns = mu_mono_ns() + TURN_NS;
+  /* Only those that are due now, and some of them if they take long: the rest has its turn after other events had theirs. */
   for (size_t n = http->due_count; n > 0 && http->due; n--) {
     struct mu_http *request = http->due;
     forget_due(http, request);
@@ -379,6 +381,8 @@ static void on_turn(void *context)
       run_handler(request); /* an answer puts it on the list again */
     else if (request->state == MUI_REQUEST_ANSWERED)
       mui_answer_begin(request);
+    if (mu_mono_ns() >= until_ns)
+      break;
   }
   if (http->due)
     mu_timer_start(http->turn, 0, 0);
@@ -440,6 +444,18 @@ static void on_sweep(void *context)
     case MUI_REQUEST_ANSWERED:
       break; /* this turn */
     }
+  }
+}
+
+/* Between the judgement and the handler's turn somebody may be banned. */
+static void revoked(void *self, const struct mu_event *event)
+{
+  struct mui_net_http *http = self;
+  for (struct mu_http *request = http->first, *next; event->payload && request; request = next) {
+    next = request->next;
+    if (request->state == MUI_REQUEST_DUE && request->principal &&
+        mui_principal_covers(event->payload, request->principal))
+      mui_bearer_refuse(request);
   }
 }
 
@@ -524,7 +540,8 @@ int mui_net_http_init(struct mui_net *net)
   http->turn = mu_timer_new(net->runtime->core, on_turn, http);
   http->sweep = mu_timer_new(net->runtime->core, on_sweep, http);
   net->http = http;
-  if (http->peers && http->turn && http->sweep)
+  if (http->peers && http->turn && http->sweep &&
+      (!net->runtime->bus || mu_event_on(net->runtime->core, MU_EVENT_AUTH_REVOKED, 0, revoked, http) == 0))
     return 0;
   mui_net_http_fini(net);
   return MU_ENOMEM;

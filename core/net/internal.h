@@ -9,11 +9,13 @@
 #include <muster/group.h>
 #include <muster/http.h>
 #include <muster/loop.h>
-#include <muster/loop.h>
 #include "base/instance.h"
 #include "net/net.h"
 
 struct mui_peer; /* peers.c: what is counted per address */
+
+/* Bytes that the library keeps of one request's line and headers; as much as nginx and Node.js take. Only while it is read. */
+enum { MUI_HEAD_MAX = 16384 };
 
 /*
  * One accepted socket, from accept to the library's WSI_DESTROY. Our own memory, hung on the wsi as opaque user data: the library's
@@ -54,6 +56,7 @@ struct mui_route {
   char *path;          /* allocated; as declared when it is added, then without the '*' of a prefix */
   bool prefix;         /* set by mui_router_add() */
   unsigned parameters; /* segments ":name", of REST routes only; set by mui_router_add() */
+  bool rest_of_path;   /* the last parameter is ":name+": slashes belong to it; set by mui_router_add() */
   unsigned methods;    /* 0: WebSocket */
   void *self;
   void (*gone)(struct mui_route *route); /* before it is freed: drop every pointer to it; or NULL */
@@ -96,6 +99,7 @@ struct mui_net {
   struct mui_limits limits;          /* without the list of proxies, which peers.c has */
   struct mui_net_stats stats;
   bool stopping;
+  bool head_cut;        /* the library said so, and nothing else since */
   unsigned descriptors; /* the library takes descriptors below this */
   mu_timer *tick;       /* 250 ms: time-outs of the library and of first requests */
   mu_timer *stop_timer;
@@ -173,6 +177,8 @@ void mui_net_peers_fill(struct mui_net *net);
 int mui_peer_connect(struct mui_net *net, const char *address, struct mui_peer **peer);
 /* One of them ended. NULL is allowed. */
 void mui_peer_release(struct mui_peer *peer);
+/* Whether it is a trusted proxy, whose headers tell of its client. */
+bool mui_net_proxied(const struct mui_session *session);
 void mui_net_peers_tick(struct mui_net *net, int64_t now_ns);
 /* Text of a socket address; IPv4 in IPv6 is written as IPv4. `out` of 46 bytes. */
 void mui_address_text(const void *sockaddr, char *out);
@@ -189,6 +195,10 @@ bool mui_listener_serves(const struct mui_listener *listener, const mu_instance 
 bool mui_origin_allowed(struct mui_session *session, struct lws *wsi, enum mu_origin_rule rule);
 /* Any header of the request by lower-case name, known to the library or not. False: not there or too long for `size`. */
 bool mui_header(struct lws *wsi, const char *name, char *out, size_t size, size_t *len);
+/* The next value of a parameter of the query, decoded, from the n-th parameter on; `text` is the storage. False: no more. */
+bool mui_query_next(struct lws *wsi, const char *name, int *n, char text[MUI_HEAD_MAX + 1], struct mu_str *value);
+/* A token of RFC 9110: the name of a header, of a subprotocol. */
+bool mui_is_token(struct mu_str text);
 
 /* Every library callback comes in at net.c and is handed on by reason: */
 int mui_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, struct mui_session *session, void *in,
@@ -202,7 +212,6 @@ int mui_net_ws_init(struct mui_net *net);
 void mui_net_ws_fini(struct mui_net *net);
 /* 1001 to all; how many are left. */
 size_t mui_net_ws_close_all(struct mui_net *net);
-size_t mui_net_ws_open(const struct mui_net *net);
 int mui_net_http_init(struct mui_net *net);
 void mui_net_http_fini(struct mui_net *net);
 int mui_net_rest_init(struct mui_net *net);

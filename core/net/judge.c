@@ -121,6 +121,9 @@ static struct found find_route(struct mu_http *request, const struct mui_session
         files->files && !mui_files_have(files, path))
       found = (struct found){.what = MUI_ROUTE_NONE};
   }
+  /* "/api/…" belongs to REST: what nobody serves there, not even as a file, is answered in that form. */
+  if (found.what == MUI_ROUTE_FOUND && found.route->files && mui_rest_path(path) && !mui_files_have(found.route, path))
+    found = (struct found){.what = MUI_ROUTE_NONE};
   return found;
 }
 
@@ -139,12 +142,9 @@ static void forgive_slash(struct mu_http *request, const struct mui_session *ses
     path->len++;
 }
 
-/* "/api/…" belongs to REST: what nobody serves there, not even as a file, is answered in that form. */
 static bool is_rest(const struct found *found, struct mu_str path)
 {
-  if (found->what == MUI_ROUTE_NONE)
-    return mui_rest_path(path);
-  return found->route->rest || (found->route->files && mui_rest_path(path) && !mui_files_have(found->route, path));
+  return found->what == MUI_ROUTE_NONE ? mui_rest_path(path) : found->route->rest;
 }
 
 static void refuse_method(struct mu_http *request, int library_method, unsigned methods)

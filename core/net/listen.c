@@ -24,108 +24,6 @@ enum {
   DESCRIPTORS_KEPT = 64, /* for files, databases and the library's own */
 };
 
-/* ---- options --------------------------------------------------------------------------------- */
-
-static const struct mu_option tls_options[] = {
-    {.key = "certificate",
-     .type = MU_OPT_STRING,
-     .flags = MU_OPT_REQUIRED,
-     .offset = offsetof(struct mui_listen, tls.certificate) - offsetof(struct mui_listen, tls),
-     .help = "PEM file with the certificate and its chain"},
-    {.key = "key",
-     .type = MU_OPT_STRING,
-     .flags = MU_OPT_REQUIRED,
-     .offset = offsetof(struct mui_listen, tls.key) - offsetof(struct mui_listen, tls),
-     .help = "PEM file with the private key"},
-};
-
-static const struct mu_option listen_options[] = {
-    {.key = "address",
-     .type = MU_OPT_STRING,
-     .offset = offsetof(struct mui_listen, address),
-     .preset = "\"127.0.0.1\"",
-     .max = 45,
-     .help = "Numeric address; \"::\" is every address, IPv4 too"},
-    {.key = "port",
-     .type = MU_OPT_INT,
-     .flags = MU_OPT_REQUIRED,
-     .offset = offsetof(struct mui_listen, port),
-     .min = 0,
-     .max = 65535,
-     .help = "TCP port; 0: the system chooses"},
-    {.key = "reuse_port",
-     .type = MU_OPT_BOOL,
-     .offset = offsetof(struct mui_listen, reuse_port),
-     .help = "Several processes share this port, which the system spreads connections over; all of them need it"},
-    {.key = "origins",
-     .type = MU_OPT_STRINGS,
-     .offset = offsetof(struct mui_listen, origins),
-     .max = 64,
-     .help = "Further Origins that browsers may have, as \"https://name:port\"; this host is always allowed"},
-    {.key = "plugins",
-     .type = MU_OPT_STRINGS,
-     .offset = offsetof(struct mui_listen, plugins),
-     .max = 64,
-     .help = "Plugin instances that are served here; empty: all"},
-    {.key = "tls",
-     .type = MU_OPT_GROUP,
-     .offset = offsetof(struct mui_listen, tls),
-     .help = "Absent: no TLS",
-     .fields = MU_OPTIONS(tls_options)},
-};
-const struct mu_options mui_listen_options = MU_OPTIONS(listen_options);
-
-static const struct mu_option limits_options[] = {
-    {.key = "max_connections",
-     .type = MU_OPT_INT,
-     .offset = offsetof(struct mui_limits, max_connections),
-     .preset = "10000",
-     .min = 1,
-     .max = 1000000,
-     .help = "Connections in all; further ones are closed at once"},
-    {.key = "max_connections_per_peer",
-     .type = MU_OPT_INT,
-     .offset = offsetof(struct mui_limits, max_connections_per_peer),
-     .preset = "1000",
-     .min = 0,
-     .max = 1000000,
-     .help = "Connections per address, for IPv6 per /64; 0: no limit"},
-    {.key = "connects_per_second",
-     .type = MU_OPT_INT,
-     .offset = offsetof(struct mui_limits, connects_per_second),
-     .preset = "100",
-     .min = 0,
-     .max = 1000000,
-     .help = "New connections per address, with a burst of four seconds; 0: no limit"},
-    {.key = "header_timeout",
-     .type = MU_OPT_FLOAT,
-     .offset = offsetof(struct mui_limits, header_timeout_s),
-     .preset = "10",
-     .min = 0.1,
-     .max = 600,
-     .help = "Seconds from the connection to its first whole request"},
-    {.key = "body_timeout",
-     .type = MU_OPT_FLOAT,
-     .offset = offsetof(struct mui_limits, body_timeout_s),
-     .preset = "20",
-     .min = 0.1,
-     .max = 600,
-     .help = "Seconds for the body of a request"},
-    {.key = "send_timeout",
-     .type = MU_OPT_FLOAT,
-     .offset = offsetof(struct mui_limits, send_timeout_s),
-     .preset = "30",
-     .min = 1,
-     .max = 3600,
-     .help = "A reader that takes nothing for so many seconds is cut"},
-    {.key = "trusted_proxies",
-     .type = MU_OPT_STRINGS,
-     .offset = offsetof(struct mui_limits, trusted_proxies),
-     .max = 64,
-     .help = "Addresses and networks whose X-Forwarded-For is believed; they are not limited themselves"},
-};
-const struct mu_options mui_limits_options = MU_OPTIONS(limits_options);
-
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 static bool to_sockaddr(const char *text, uint16_t port, struct sockaddr_storage *out, socklen_t *len)
@@ -355,8 +253,10 @@ static bool accept_one(struct mui_listener *listener)
     return true;
   }
   struct mui_peer *peer;
-  if (mui_peer_connect(net, address, &peer) < 0) {
-    refuse(listener, fd, "connects_over_peer_limit", address, "too many, or too fast, from this address");
+  int code = mui_peer_connect(net, address, &peer);
+  if (code < 0) {
+    refuse(listener, fd, "connects_over_peer_limit", address,
+           code == MU_ELIMIT ? "too many, or too fast, from this address" : mu_strerror(code));
     return true;
   }
   adopt(listener, fd, peer, address);

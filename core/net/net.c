@@ -18,18 +18,29 @@ enum {
   CLIENTS_DESCRIPTORS_MAX = 1024,
 };
 
-/* The library's log has no context: it is written in the name of the core whose network side was made last. */
-static mu_instance *library_log;
+/* The library's log has no context: it is written in the name of the network side that was made last. */
+static struct mui_net *library_log;
 
 static void on_library_log(int level, const char *line)
 {
-  mu_instance *core = library_log;
-  if (!core)
+  struct mui_net *net = library_log;
+  if (!net)
     return;
+  mu_instance *core = net->runtime->core;
   int len = (int)strcspn(line, "\n");
   if (strncmp(line, "lws_client_handshake: ", 22) == 0 ||
       strstr(line, "(preverify_ok=")) { /* the client's own line says it better */
     mu_log(core, MU_LOG_DEBUG, "libwebsockets: %.*s", len, line);
+    return;
+  }
+  /* Said once or more of a connection, which is closed before we are asked. */
+  if (strstr(line, "Ran out of header data space")) {
+    if (!net->head_cut)
+      mui_net_count(net, "heads_too_large");
+    net->head_cut = true;
+    mu_log_limited(core, MU_LOG_INFO, "heads_too_large",
+                   "a connection is closed without an answer: the head of its request or answer is over %d bytes",
+                   MUI_HEAD_MAX);
     return;
   }
   mu_count(mu_counter_get(core, "library_complaints"), 1); /* of some links that it cuts, this is all that it tells */
@@ -46,6 +57,8 @@ void mui_net_count(struct mui_net *net, const char *name)
 static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
   struct mui_session *session = mui_session_of(wsi);
+  if (session)
+    session->net->head_cut = false;
   switch (reason) {
   case LWS_CALLBACK_WSI_DESTROY:
     if (session) {
@@ -124,6 +137,7 @@ static void on_tick(void *context)
 {
   struct mui_net *net = context;
   int64_t now = mu_mono_ns();
+  net->head_cut = false; /* that of a client's answer */
   mui_net_listen_tick(net, now);
   mui_net_peers_tick(net, now);
   lws_cancel_service(net->context); /* its own time-outs are late on a foreign loop */
@@ -179,6 +193,7 @@ static struct lws_context *make_context(struct mui_net *net)
   void *loops[1] = {mui_loop_foreign(net->runtime->loop)};
   struct lws_context_creation_info info = {0};
   mui_net_vhost_info(net, &info);
+  info.max_http_header_data = MUI_HEAD_MAX;
   info.options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
   info.foreign_loops = loops;
   info.gid = (gid_t)-1;
@@ -201,7 +216,7 @@ static void free_parts(struct mui_net *net)
   mui_router_free(net->http_routes);
   mu_timer_free(net->tick);
   mu_timer_free(net->stop_timer);
-  if (library_log == net->runtime->core)
+  if (library_log == net)
     library_log = NULL;
   free(net);
 }
@@ -212,7 +227,7 @@ struct mui_net *mui_net_new(struct mui_runtime *runtime)
   if (!net)
     return NULL;
   net->runtime = runtime;
-  library_log = runtime->core;
+  library_log = net;
   fill_protocols(net);
   lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
   net->limits =

@@ -52,7 +52,7 @@ MUI_API void mui_net_free(struct mui_net *net);
 
 /* Figures for status pages and the benchmarks. */
 struct mui_net_stats {
-  uint64_t accepted, refused, open_ws, open_http, messages_in, bytes_in, deliveries, bytes_out;
+  uint64_t accepted, refused, open_ws, messages_in, bytes_in, deliveries, bytes_out;
   uint64_t http_requests, http_4xx, http_5xx; /* requests begun, answers by class */
 };
 MUI_API void mui_net_read(const struct mui_net *net, struct mui_net_stats *stats);

@@ -236,14 +236,19 @@ static bool parse_hop(char *text, struct address *out)
   return parse(text, out);
 }
 
+bool mui_net_proxied(const struct mui_session *session)
+{
+  struct address address;
+  return parse(session->address, &address) && is_trusted(session->net->peers, &address);
+}
+
 void mui_net_client_address(struct mui_session *session, struct lws *wsi, char *out)
 {
   struct mui_net_peers *peers = session->net->peers;
   struct address address;
   snprintf(out, 64, "%s", session->address);
-  char list[8192]; /* more than the library takes: a client must not push its address out of sight */
-  if (!parse(session->address, &address) || !is_trusted(peers, &address) ||
-      !mui_header(wsi, "x-forwarded-for", list, sizeof list, NULL))
+  char list[MUI_HEAD_MAX + 1]; /* all that the library takes: a client must not push its address out of sight */
+  if (!mui_net_proxied(session) || !mui_header(wsi, "x-forwarded-for", list, sizeof list, NULL))
     return;
   /* From the right, each hop was written by the one before it: the first that is no proxy of ours is the client. */
   for (size_t end = strlen(list); end > 0;) {

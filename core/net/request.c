@@ -86,6 +86,30 @@ bool mui_header(struct lws *wsi, const char *name, char *out, size_t size, size_
   return true;
 }
 
+bool mui_query_next(struct lws *wsi, const char *name, int *n, char text[MUI_HEAD_MAX + 1], struct mu_str *value)
+{
+  size_t name_len = strlen(name);
+  for (;;) {
+    /* One fragment for each parameter, decoded by the library: "name=value". */
+    int len = lws_hdr_copy_fragment(wsi, text, MUI_HEAD_MAX + 1, WSI_TOKEN_HTTP_URI_ARGS, (*n)++);
+    if (len < 0)
+      return false;
+    size_t at = name_len + ((size_t)len > name_len); /* behind the '=', if there is one */
+    if ((size_t)len < name_len || memcmp(text, name, name_len) != 0 || (at > name_len && text[name_len] != '='))
+      continue;
+    *value = (struct mu_str){text + at, (size_t)len - at};
+    return true;
+  }
+}
+
+bool mui_is_token(struct mu_str text)
+{
+  for (size_t i = 0; i < text.len; i++)
+    if (!isalnum((unsigned char)text.at[i]) && (!strchr("!#$%&'*+-.^_`|~", text.at[i]) || text.at[i] == '\0'))
+      return false;
+  return text.len > 0;
+}
+
 bool mui_listener_serves(const struct mui_listener *listener, const mu_instance *in)
 {
   if (!listener->plugins || !listener->plugins[0] || in == in->runtime->core)

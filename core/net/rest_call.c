@@ -151,7 +151,6 @@ int mui_rest_fail(struct mu_http *request, int status, const char *code, struct 
   }
   mu_buf_adds(&json, "}");
   mu_text *body = mu_buf_take_text(&json);
-  mu_buf_free(&json);
   account(request, status, code);
   int result = mu_http_answer(request, status, body ? "application/json; charset=utf-8" : NULL, body);
   mu_text_unref(body);
@@ -364,7 +363,7 @@ struct mu_str mu_rest_param(const mu_http *request, const char *name)
   unsigned n = 0;
   for (const char *at = path; (at = strstr(at, "/:")); n++) {
     at += 2;
-    if (strncmp(at, name, len) == 0 && (at[len] == '/' || at[len] == '\0'))
+    if (strncmp(at, name, len) == 0 && (at[len] == '/' || at[len] == '+' || at[len] == '\0'))
       return call->parameters[n];
   }
   return (struct mu_str){"", 0};

@@ -13,7 +13,7 @@
 #include "base/utf8.h"
 #include "net/rest.h"
 
-enum { MAX_FAULTS = 50, MAX_PARAMETER = 8192 /* more than the library takes */ };
+enum { MAX_FAULTS = 50 };
 static const int64_t last_second = 253402300799; /* of the year 9999 */
 
 /* Where a value stands: "config.items[2]". */
@@ -431,43 +431,27 @@ static struct json_object *from_text(struct mu_str text, enum mu_rest_type type,
   return made;
 }
 
-/* The next value of a parameter, from fragment *n on. -1: no more; 1: it is too long, or no text. */
-static int next_value(const struct mu_http *request, const char *name, int *n, char text[MAX_PARAMETER + 1],
-                      struct mu_str *value)
+static bool is_text(struct mu_str value)
 {
-  size_t name_len = strlen(name);
-  for (;; ++*n) {
-    int len = lws_hdr_fragment_length(request->wsi, WSI_TOKEN_HTTP_URI_ARGS, *n);
-    if (len <= 0)
-      return -1;
-    if (lws_hdr_copy_fragment(request->wsi, text, MAX_PARAMETER + 1, WSI_TOKEN_HTTP_URI_ARGS, *n) != len)
-      continue;
-    if ((size_t)len < name_len || memcmp(text, name, name_len) != 0 ||
-        ((size_t)len > name_len && text[name_len] != '='))
-      continue;
-    ++*n;
-    size_t at = name_len + ((size_t)len > name_len);
-    *value = (struct mu_str){text + at, (size_t)len - at};
-    return memchr(value->at, '\0', value->len) || !mui_utf8_valid(value->at, value->len);
-  }
+  return !memchr(value.at, '\0', value.len) && mui_utf8_valid(value.at, value.len);
 }
 
 /* One parameter of the query into `*out`. False: it is not there. */
 static bool read_parameter(const struct mui_rest_field *field, const char *name, const struct mu_http *request,
                            struct json_object **out, struct mui_rest_faults *faults, bool *bad)
 {
-  char text[MAX_PARAMETER + 1];
+  char text[MUI_HEAD_MAX + 1];
   struct mu_str value;
   bool many = field->is.type == MU_REST_ARRAY, given = false;
   enum mu_rest_type type = many ? field->is.item : field->is.type;
-  int n = 0, found;
-  while ((found = next_value(request, name, &n, text, &value)) >= 0) {
+  int n = 0;
+  while (mui_query_next(request->wsi, name, &n, text, &value)) {
     if (value.len == 0)
       continue; /* "status=": pages send their empty fields, too */
     if (type == MU_REST_TIME)
       for (size_t i = 11; i < value.len; i++) /* "2026-11-21T08:00+01:00", unescaped */
         text[value.at - text + (ptrdiff_t)i] = value.at[i] == ' ' ? '+' : value.at[i];
-    struct json_object *made = found == 0 ? from_text(value, type, &faults->details.failed) : NULL;
+    struct json_object *made = is_text(value) ? from_text(value, type, &faults->details.failed) : NULL;
     if (!made || (given && !many)) {
       json_object_put(made);
       *bad = true;

@@ -174,7 +174,7 @@ static void put_parameters(struct writer *w, struct json_object *operation, cons
     append(w, parameters, parameter);
     if (w->failed)
       return;
-    put(w, parameter, "name", json_object_new_string_len(at, (int)strcspn(at, "/")));
+    put(w, parameter, "name", json_object_new_string_len(at, (int)strcspn(at, "/+")));
     puts_(w, parameter, "in", "path");
     put(w, parameter, "required", json_object_new_boolean(true));
     struct json_object *schema = object_in(w, parameter, "schema");
@@ -250,7 +250,7 @@ static void put_answers(struct writer *w, struct json_object *operation, const s
     put_error(w, answers, "400", "INVALID_JSON, VALIDATION_ERROR", row->is.errors);
   if (row->is.access != MU_ACCESS_PUBLIC) {
     put_error(w, answers, "401", "MISSING_TOKEN, INVALID_TOKEN", row->is.errors);
-    put_error(w, answers, "403", "USER_BANNED, FORBIDDEN", row->is.errors);
+    put_error(w, answers, "403", "FORBIDDEN, or the code of whoever judges tokens", row->is.errors);
   }
   if (parameters)
     put_error(w, answers, "404", "There is no such thing", row->is.errors);
@@ -264,9 +264,9 @@ static void path_of(const char *declared, struct mu_buf *out)
 {
   for (const char *at = declared; *at;) {
     if (at[0] == '/' && at[1] == ':') {
-      size_t len = strcspn(at + 2, "/");
+      size_t len = strcspn(at + 2, "/+");
       mu_buf_printf(out, "/{%.*s}", (int)len, at + 2);
-      at += 2 + len;
+      at += 2 + len + (at[2 + len] == '+');
     } else {
       mu_buf_add(out, at++, 1);
     }

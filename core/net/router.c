@@ -62,7 +62,7 @@ static bool is_parameter(struct mu_str text)
   return text.len > 0 && text.at[0] == ':';
 }
 
-/* Parameters are ":" and a word. Sets `parameters`. */
+/* Parameters are ":" and a word; the last segment may be ":word+". Sets `parameters` and `rest_of_path`. */
 static bool take_parameters(struct mui_route *route)
 {
   if (!route->rest)
@@ -71,6 +71,8 @@ static bool take_parameters(struct mui_route *route)
     struct mu_str text = segment(&at);
     if (!is_parameter(text))
       continue;
+    route->rest_of_path = !*at && text.at[text.len - 1] == '+';
+    text.len -= route->rest_of_path;
     for (size_t i = 1; i < text.len; i++)
       if (!isalnum((unsigned char)text.at[i]) && text.at[i] != '_')
         return false;
@@ -116,6 +118,8 @@ static bool before(const struct mui_route *a, const struct mui_route *b)
     return b->prefix;
   if (a->prefix)
     return strlen(a->path) > strlen(b->path);
+  if (a->rest_of_path != b->rest_of_path)
+    return b->rest_of_path;
   if (!a->parameters != !b->parameters)
     return b->parameters;
   return a->parameters && more_literal(a, b);
@@ -174,7 +178,8 @@ bool mui_route_parameters(const struct mui_route *route, struct mu_str path, str
     struct mu_str name = segment(&declared);
     if (*given == '/')
       given++;
-    const char *slash = memchr(given, '/', (size_t)(end - given));
+    bool whole = route->rest_of_path && !*declared;
+    const char *slash = whole ? NULL : memchr(given, '/', (size_t)(end - given));
     struct mu_str value = {given, (size_t)((slash ? slash : end) - given)};
     given += value.len;
     if (!is_parameter(name)) {
@@ -189,8 +194,20 @@ bool mui_route_parameters(const struct mui_route *route, struct mu_str path, str
   return !*declared && given == end;
 }
 
-static bool matches(const struct mui_route *route, struct mu_str path)
+static size_t slashes(const char *text, size_t len)
 {
+  size_t count = 0;
+  for (size_t i = 0; i < len; i++)
+    count += text[i] == '/';
+  return count;
+}
+
+static bool matches(const struct mui_route *route, struct mu_str path, unsigned method)
+{
+  /* Below what it names there are other routes' paths: of these it says nothing for methods that it does not serve. */
+  if (route->rest_of_path && method && !(route->methods & method) &&
+      slashes(path.at, path.len) > slashes(route->path, strlen(route->path)))
+    return false;
   if (route->parameters)
     return mui_route_parameters(route, path, NULL);
   size_t len = strlen(route->path);
@@ -203,7 +220,7 @@ enum mui_found mui_router_find(const struct mui_router *router, struct mu_str pa
   struct mui_route *best = NULL; /* the first that knows the path; others may serve further methods of it */
   unsigned methods = 0;
   for (struct mui_route *at = router->first; at; at = at->next) {
-    if (!matches(at, path) || (listener && !mui_listener_serves(listener, at->in)))
+    if (!matches(at, path, method) || (listener && !mui_listener_serves(listener, at->in)))
       continue;
     if (best && at->prefix && (!best->prefix || strlen(at->path) != strlen(best->path)))
       break;

@@ -31,7 +31,8 @@ struct judgement {
   bool by_key;       /* KNOWN: the credential is a key's */
   char key_id[CREDENTIAL_SIZE];
   const struct mu_principal *principal; /* PASSWORD: granted if the password matches */
-  struct mu_auth_answer refusal;        /* PASSWORD: what a right password gets all the same; verdict 0: none */
+  const char *barred;                   /* PASSWORD: why a right one is refused all the same; NULL: it is not */
+  bool banned;                          /* PASSWORD: and the client may know it */
   char password[];
 };
 
@@ -134,25 +135,29 @@ void provider_free(struct self *self)
     judgement_free(self->judgements); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
 }
 
+/* `banned`: who it is was proved, and the client may know why that is of no use. */
 static void say(struct self *self, mu_auth_done done, void *context, enum mu_verdict verdict, const char *reason,
-                const char *code)
+                bool banned)
 {
-  const struct mu_auth_answer answer = {.size = sizeof answer,
-                                        .verdict = verdict,
-                                        .reason = reason,
-                                        .code = code,
-                                        .retry_after_s = verdict == MU_AUTH_UNAVAILABLE ? RETRY_S : 0};
+  struct mu_auth_answer answer = {.size = sizeof answer,
+                                  .verdict = verdict,
+                                  .reason = reason,
+                                  .retry_after_s = verdict == MU_AUTH_UNAVAILABLE ? RETRY_S : 0};
+  if (banned) {
+    answer.code = "USER_BANNED";
+    answer.words = MU_WORDS("this user is banned", "用户已被封禁");
+  }
   mu_count(verdict == MU_AUTH_REFUSED ? self->refused : verdict == MU_AUTH_UNAVAILABLE ? self->unavailable : NULL, 1);
   done(context, &answer);
 }
 
-static void end(struct judgement *judgement, enum mu_verdict verdict, const char *reason, const char *code)
+static void end(struct judgement *judgement, enum mu_verdict verdict, const char *reason, bool banned)
 {
   struct self *self = judgement->self;
   mu_auth_done done = judgement->done;
   void *context = judgement->context;
   judgement_free(judgement);
-  say(self, done, context, verdict, reason, code);
+  say(self, done, context, verdict, reason, banned);
 }
 
 static void grant(struct judgement *judgement)
@@ -198,11 +203,9 @@ static const struct mu_principal *principal_of(struct self *self, const struct p
                                                  .expires_s = expires_s});
 }
 
-/* Whether somebody who proved to be this person may in: NULL, or why not, with the code that a client may know. */
-static const char *barred(const struct person *person, const char **code)
+/* Whether somebody who proved to be this person may in: NULL, or why not. */
+static const char *barred(const struct person *person)
 {
-  if (person->banned)
-    *code = "USER_BANNED";
   return person->banned ? "the user is banned" : person->active ? NULL : "the user is not active";
 }
 
@@ -210,13 +213,13 @@ static void on_hashed(void *context, int result, const char *hash)
 {
   struct judgement *judgement = context;
   (void)hash;
-  if (result == 0 && judgement->refusal.verdict)
-    end(judgement, MU_AUTH_REFUSED, judgement->refusal.reason, judgement->refusal.code);
+  if (result == 0 && judgement->barred)
+    end(judgement, MU_AUTH_REFUSED, judgement->barred, judgement->banned);
   else if (result == 0)
     grant(judgement);
   else
     end(judgement, result == MU_EREFUSED ? MU_AUTH_REFUSED : MU_AUTH_UNAVAILABLE,
-        result == MU_EREFUSED ? "unknown name or wrong password" : "the password could not be hashed", NULL);
+        result == MU_EREFUSED ? "unknown name or wrong password" : "the password could not be hashed", false);
 }
 
 static void judge_password(struct judgement *judgement, const struct person *person)
@@ -227,13 +230,13 @@ static void judge_password(struct judgement *judgement, const struct person *per
   if (person) {
     judgement->principal = principal_of(judgement->self, person, "", 0);
     judgement->sessions = person->sessions;
-    judgement->refusal.reason = judgement->principal ? barred(person, &judgement->refusal.code) : "a row of no use";
-    judgement->refusal.verdict = judgement->refusal.reason ? MU_AUTH_REFUSED : 0;
+    judgement->barred = judgement->principal ? barred(person) : "a row of no use";
+    judgement->banned = judgement->principal && person->banned;
   }
   /* For a name that nobody has the same work. */
   int code = hasher_verify(judgement->self->hasher, judgement->password, hash, NULL, on_hashed, judgement);
   if (code != 0)
-    end(judgement, MU_AUTH_UNAVAILABLE, "too many passwords wait to be hashed", NULL);
+    end(judgement, MU_AUTH_UNAVAILABLE, "too many passwords wait to be hashed", false);
 }
 
 /* A key was used: at most once a minute that is written down. */
@@ -253,7 +256,7 @@ static void note_use(struct judgement *judgement, const struct mu_value *last)
 /* Everything but passwords: the row, and what the bearer brought, decide at once. */
 static void judge_row(struct judgement *judgement, const struct person *person)
 {
-  const char *code = NULL, *reason = barred(person, &code);
+  const char *reason = barred(person);
   if (!reason && judgement->kind == MU_CREDENTIAL_TOKEN)
     reason = judgement->sessions < 0 ? judgement->issued_ms < person->valid_after_ms ? "an older token" : NULL
              : judgement->sessions != person->sessions ? "a token of before the last change of password"
@@ -262,7 +265,7 @@ static void judge_row(struct judgement *judgement, const struct person *person)
       judgement->sessions != person->sessions)
     reason = "let in before the last change of password";
   if (reason) {
-    end(judgement, MU_AUTH_REFUSED, reason, code);
+    end(judgement, MU_AUTH_REFUSED, reason, person->banned);
     return;
   }
   judgement->principal = principal_of(judgement->self, person, judgement->key_id, judgement->expires_s);
@@ -270,7 +273,7 @@ static void judge_row(struct judgement *judgement, const struct person *person)
   if (judgement->principal)
     grant(judgement);
   else
-    end(judgement, MU_AUTH_UNAVAILABLE, "out of memory", NULL);
+    end(judgement, MU_AUTH_UNAVAILABLE, "out of memory", false);
 }
 
 static void on_rows(void *context, const struct mu_result *result)
@@ -281,7 +284,7 @@ static void on_rows(void *context, const struct mu_result *result)
     mu_log_limited(judgement->self->in, MU_LOG_WARN, "database", "nobody can be judged: %s%s%s",
                    mu_strerror(result->error), result->reason && *result->reason ? ": " : "",
                    result->reason ? result->reason : "");
-    end(judgement, MU_AUTH_UNAVAILABLE, "the database does not answer", NULL);
+    end(judgement, MU_AUTH_UNAVAILABLE, "the database does not answer", false);
     return;
   }
   bool found = person_read(result, 0, &person);
@@ -292,7 +295,7 @@ static void on_rows(void *context, const struct mu_result *result)
   if (!found) {
     /* An unknown key may be another provider's; a token was signed by us. */
     bool key = judgement->kind == MU_CREDENTIAL_API_KEY;
-    end(judgement, key ? MU_AUTH_UNKNOWN : MU_AUTH_REFUSED, "no such user or key", NULL);
+    end(judgement, key ? MU_AUTH_UNKNOWN : MU_AUTH_REFUSED, "no such user or key", false);
     return;
   }
   if (judgement->kind == MU_CREDENTIAL_API_KEY || judgement->by_key) {
@@ -315,7 +318,7 @@ static int ask(struct judgement *judgement, const char *sql, const struct mu_val
   int code = store ? store->read(self->store.self, self->in, &statement, on_rows, judgement) : MU_ECLOSED;
   if (code == 0)
     return MU_PENDING;
-  end(judgement, MU_AUTH_UNAVAILABLE, mu_strerror(code), NULL);
+  end(judgement, MU_AUTH_UNAVAILABLE, mu_strerror(code), false);
   return 0;
 }
 
@@ -326,12 +329,12 @@ static int password(struct self *self, const struct mu_credential *credential, m
   /* No name and no password has a NUL in it. */
   if (credential->id.len == 0 || credential->id.len > 1024 || credential->secret.len > LONGEST_PASSWORD ||
       (credential->secret.len > 0 && memchr(credential->secret.at, 0, credential->secret.len))) {
-    say(self, done, context, MU_AUTH_REFUSED, "no name, or no password that anybody can have", NULL);
+    say(self, done, context, MU_AUTH_REFUSED, "no name, or no password that anybody can have", false);
     return 0;
   }
   struct judgement *judgement = judgement_new(self, MU_CREDENTIAL_PASSWORD, done, context, credential->secret);
   if (!judgement) {
-    say(self, done, context, MU_AUTH_UNAVAILABLE, "out of memory", NULL);
+    say(self, done, context, MU_AUTH_UNAVAILABLE, "out of memory", false);
     return 0;
   }
   const struct mu_value values[] = {mu_value_str(credential->id), mu_value_str(credential->id)};
@@ -349,16 +352,16 @@ static int token(struct self *self, const struct mu_credential *credential, mu_a
     enum mu_verdict verdict = code == MU_ETIMEOUT ? MU_AUTH_REFUSED
                               : code == MU_ENOMEM ? MU_AUTH_UNAVAILABLE
                                                   : MU_AUTH_UNKNOWN;
-    say(self, done, context, verdict, code == MU_ETIMEOUT ? "expired" : mu_strerror(code), NULL);
+    say(self, done, context, verdict, code == MU_ETIMEOUT ? "expired" : mu_strerror(code), false);
     mu_buf_free(&text);
     return 0;
   }
   struct judgement *judgement = NULL;
   int result = 0;
   if (mu_json_scan(self->claims, text.at, text.len, &claims, NULL) != 0 || claims.user.escaped || claims.user.len <= 2)
-    say(self, done, context, MU_AUTH_REFUSED, "it does not name a user", NULL);
+    say(self, done, context, MU_AUTH_REFUSED, "it does not name a user", false);
   else if (!(judgement = judgement_new(self, MU_CREDENTIAL_TOKEN, done, context, MU_STR(""))))
-    say(self, done, context, MU_AUTH_UNAVAILABLE, "out of memory", NULL);
+    say(self, done, context, MU_AUTH_UNAVAILABLE, "out of memory", false);
   else {
     judgement->sessions = claims.sessions.kind ? claims.sessions.integer : -1;
     judgement->issued_ms = claims.issued.integer > INT64_MAX / 1000 || claims.issued.integer < 0
@@ -376,14 +379,14 @@ static int api_key(struct self *self, const struct mu_credential *credential, mu
 {
   char digest[DIGEST_SIZE];
   if (!key_shaped(credential->secret)) {
-    say(self, done, context, MU_AUTH_UNKNOWN, "not a key of here", NULL);
+    say(self, done, context, MU_AUTH_UNKNOWN, "not a key of here", false);
     return 0;
   }
   struct judgement *judgement = key_digest(credential->secret, digest)
                                     ? judgement_new(self, MU_CREDENTIAL_API_KEY, done, context, MU_STR(""))
                                     : NULL;
   if (!judgement) {
-    say(self, done, context, MU_AUTH_UNAVAILABLE, "out of memory", NULL);
+    say(self, done, context, MU_AUTH_UNAVAILABLE, "out of memory", false);
     return 0;
   }
   const struct mu_value values[] = {mu_value_text(digest)};
@@ -397,7 +400,7 @@ static int known(struct self *self, const struct mu_credential *credential, mu_a
 {
   struct judgement *judgement = judgement_new(self, MU_CREDENTIAL_KNOWN, done, context, MU_STR(""));
   if (!judgement) {
-    say(self, done, context, MU_AUTH_UNAVAILABLE, "out of memory", NULL);
+    say(self, done, context, MU_AUTH_UNAVAILABLE, "out of memory", false);
     return 0;
   }
   const struct mu_str secret = credential->secret;
@@ -433,7 +436,7 @@ static int judge(void *context, const struct mu_credential *credential, mu_auth_
   case MU_CREDENTIAL_KNOWN:
     return known(self, credential, done, done_context);
   default:
-    say(self, done, done_context, MU_AUTH_UNKNOWN, "not judged here", NULL);
+    say(self, done, done_context, MU_AUTH_UNKNOWN, "not judged here", false);
     return 0;
   }
 }

@@ -62,12 +62,12 @@ def status_of(answer):
     return int(found[1]) if found else None
 
 
-def refused_address(server, link, *headers):
-    """The address that the server names when it refuses an agent on this link."""
+def refused_address(server, connect, *headers):
+    """The address that the server names when it refuses an agent on this link, which is made by `connect`."""
     from conftest import eventually
     time.sleep(1.05)  # its line is not to be left out
     before = len(server.log)
-    with link:
+    with connect() as link:
         link.send(upgrade("/ws-report", "X-SERVER-ID: demo", "X-AUTH-SECRET: wrong", *headers))
         assert status_of(link.answer()) == 401
     line = eventually(lambda: [line for line in server.log[before:].splitlines() if "refused:" in line])[0]

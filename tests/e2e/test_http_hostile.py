@@ -11,8 +11,11 @@ import time
 
 import pytest
 from conftest import BUILD, eventually
+from hostile import request, starved
+from hostile import status_of as status
 
 PROGRAM = BUILD / "tests" / "http_server"
+HOST = "Host: t"
 
 
 class HttpServer:
@@ -79,9 +82,10 @@ class Bystander(threading.Thread):
 
     def run(self):
         while not self.ends.wait(0.02):
-            began = time.monotonic()
-            answer = self.server.talk(b"GET /echo?tag=by HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", 5)
-            self.worst = max(self.worst, time.monotonic() - began if b"tag=by" in answer else 5.0)
+            began, waited = time.monotonic(), starved(self.server.process.pid, "self")
+            answer = self.server.talk(request("GET /echo?tag=by HTTP/1.1", HOST, "Connection: close"), 5)
+            took = time.monotonic() - began - (starved(self.server.process.pid, "self") - waited)
+            self.worst = max(self.worst, took if b"tag=by" in answer else 5.0)
 
 
 @pytest.fixture(scope="module")
@@ -98,19 +102,10 @@ def http(shared):
     watcher.start()
     yield shared
     assert shared.process.poll() is None
-    assert b"tag=after" in shared.talk(b"GET /echo?tag=after HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+    assert b"tag=after" in shared.talk(request("GET /echo?tag=after HTTP/1.1", HOST, "Connection: close"))
     watcher.ends.set()
     watcher.join()
     assert watcher.worst < 1
-
-
-def request(first, *headers, body=b""):
-    return "\r\n".join([first, *headers, "", ""]).encode("latin-1") + body
-
-
-def status(answer):
-    match = re.match(rb"HTTP/1\.1 (\d+) ", answer)
-    return int(match[1]) if match else None
 
 
 def headers(answer):
@@ -122,7 +117,6 @@ def body(answer):
     return answer.split(b"\r\n\r\n", 1)[1]
 
 
-HOST = "Host: t"
 LENGTHS = {
     "chunked": (request("POST /echo HTTP/1.1", HOST, "Transfer-Encoding: chunked", body=b"3\r\nabc\r\n0\r\n\r\n"), 411),
     "both": (request("POST /echo HTTP/1.1", HOST, "Content-Length: 3", "Transfer-Encoding: chunked", body=b"abc"), 400),
@@ -289,7 +283,8 @@ NONSENSE = {
     "star": request("GET * HTTP/1.1", HOST),
     "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x41" * 600,
     "path-20k": request("GET /" + "a" * 20000 + " HTTP/1.1", HOST),
-    "header-4k": request("GET /nothing HTTP/1.1", HOST, "X-Long: " + "a" * 4096),
+    "header-15k": request("GET /nothing HTTP/1.1", HOST, "X-Long: " + "a" * 15000),
+    "header-17k": request("GET /nothing HTTP/1.1", HOST, "X-Long: " + "a" * 17000),
     "header-8k": request("GET /nothing HTTP/1.1", HOST, "X-Long: " + "a" * 8192),
     "header-64k": request("GET /nothing HTTP/1.1", HOST, "X-Long: " + "a" * 65536),
     "headers-5000": request("GET /nothing HTTP/1.1", HOST, *[f"X-{n}: {n}" for n in range(5000)]),

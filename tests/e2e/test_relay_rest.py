@@ -293,6 +293,16 @@ def test_devices_are_listed_and_renamed(relay, user):
     assert relay.call("GET", path(made, "devices"), token=user).data["devices"][0]["custom_name"] == "Renamed"
 
 
+def test_a_device_whose_id_has_slashes_is_renamed(relay, user):
+    made = relay.endpoint(user)
+    with relay.device(made, "green/house 1/2") as (device, _):
+        answer = relay.call("PUT", path(made, "devices", "green%2Fhouse%201%2F2"), {"custom_name": "G"}, user)
+        assert (answer.data["device"]["id"], answer.data["device"]["custom_name"]) == (device["id"], "G")
+        error(relay.call("PUT", path(made, "devices", "green%2Fhouse"), {"custom_name": "x"}, user), 404, "DEVICE_NOT_FOUND")
+        error(relay.call("GET", path(made, "devices", "green%2Fhouse"), token=user), 404, "NOT_FOUND")
+        error(relay.call("GET", path(made, "devices", "green"), token=user), 405, "METHOD_NOT_ALLOWED")
+
+
 # ---- access ----
 
 

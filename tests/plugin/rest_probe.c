@@ -112,6 +112,10 @@ static int judge(void *self, const struct mu_credential *credential, mu_auth_don
   if (strncmp(token, "banned:", 7) == 0) {
     answer.verdict = MU_AUTH_REFUSED;
     answer.code = "USER_BANNED";
+  } else if (strncmp(token, "owing:", 6) == 0) {
+    answer.verdict = MU_AUTH_REFUSED;
+    answer.code = "PAYMENT_DUE";
+    answer.words = MU_WORDS("first the bill", "请先付款");
   } else if (strcmp(token, "down") == 0) {
     answer.verdict = MU_AUTH_UNAVAILABLE;
     answer.retry_after_s = 9;
@@ -128,7 +132,7 @@ static const struct mu_auth auth = {.size = sizeof auth, .kinds = MU_CREDENTIAL_
 static const char *const names[] = {"text",  "words",  "code", "whole", "number", "flag", "time",  "any",
                                     "thing", "things", "list", "maybe", "secret", "page", "query", "since"};
 
-/* Says what it was given: {"given":{…},"param":{…},"user":…,"language":…}. */
+/* Says what it was given: {"given":{…},"param":{…},"user":…,"language":…,"secure":…}. */
 static int show(void *self, mu_http *request)
 {
   (void)self;
@@ -148,6 +152,7 @@ static int show(void *self, mu_http *request)
   const struct mu_principal *principal = mu_http_principal(request);
   json_object_object_add(answer, "user", principal ? json_object_new_string(principal->id) : NULL);
   json_object_object_add(answer, "language", json_object_new_string(mu_rest_language(request)));
+  json_object_object_add(answer, "secure", json_object_new_boolean(mu_http_secure(request)));
   json_object_object_add(answer, "int", json_object_new_int64(mu_rest_int(request, "whole", -1)));
   const char *text = mu_rest_text(request, "text");
   json_object_object_add(answer, "text", text ? json_object_new_string(text) : NULL);
@@ -262,7 +267,7 @@ static const struct mu_rest_field query[] = {
     {.name = "words", .type = MU_REST_STRING, .one_of = colours},
 };
 static const struct mu_rest_field needed[] = {
-    {.name = "page", .type = MU_REST_INTEGER, .flags = MU_REST_REQUIRED, .min = 1, .max = 1000},
+    {.name = "page", .type = MU_REST_INTEGER, .flags = MU_REST_REQUIRED, .min = 1, .max = 60000},
 };
 static const struct mu_rest_field answer_fields[] = {
     {.name = "given", .type = MU_REST_OBJECT, .flags = MU_REST_REQUIRED},

@@ -88,6 +88,8 @@ struct mu_auth_answer {
   const char *reason;
   /** MU_AUTH_REFUSED: for the client, a string literal in capitals, where it may know more: "USER_BANNED". NULL: it may not. */
   const char *code;
+  /** What the code means, for the person at the client. NULL texts: the core's own, that he may not do that now. */
+  struct mu_words words;
 };
 
 typedef void (*mu_auth_done)(void *context, const struct mu_auth_answer *answer);

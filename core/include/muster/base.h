@@ -37,6 +37,13 @@ MU_API bool mu_str_equal(struct mu_str a, struct mu_str b);
 /** Equal without looking at ASCII case. */
 MU_API bool mu_str_equal_nocase(struct mu_str a, struct mu_str b);
 
+/** One text for people in the languages of answers; string literals. */
+struct mu_words {
+  const char *en;
+  const char *zh;
+};
+#define MU_WORDS(en_, zh_) ((struct mu_words){(en_), (zh_)})
+
 /* ---- texts: shared, immutable --------------------------------------------------------------- */
 
 /**

@@ -64,6 +64,11 @@ MU_API bool mu_http_query(const mu_http *request, const char *name, struct mu_st
 MU_API bool mu_http_header(const mu_http *request, const char *name, struct mu_str *value);
 MU_API struct mu_str mu_http_body(const mu_http *request);
 MU_API const char *mu_http_peer(const mu_http *request);
+/**
+ * Whether it came within TLS: this server's own, or that of a trusted proxy that says so (X-Forwarded-Proto: https). For addresses that
+ * people are told: https and wss, or http and ws.
+ */
+MU_API bool mu_http_secure(const mu_http *request);
 /** NULL: nobody logged in. */
 MU_API const struct mu_principal *mu_http_principal(const mu_http *request);
 

@@ -14,13 +14,6 @@
 
 #include <muster/http.h>
 
-/** One text in the languages of answers; string literals. */
-struct mu_words {
-  const char *en;
-  const char *zh;
-};
-#define MU_WORDS(en_, zh_) ((struct mu_words){(en_), (zh_)})
-
 enum mu_rest_type {
   MU_REST_ANY,
   MU_REST_STRING,
@@ -95,7 +88,7 @@ struct mu_rest_rate {
 /** Make them with MU_REST(): a route without an access rule does not compile. */
 struct mu_rest_route {
   enum mu_http_method method;
-  /** "/api/endpoints/:id/stats"; a parameter is one segment. A literal segment beats a parameter. */
+  /** "/api/endpoints/:id/stats"; a parameter is one segment, a last one ":name+" all that is left. A literal segment beats a parameter. */
   const char *path;
   enum mu_access access;
   int (*handle)(void *self, mu_http *request);
