@@ -128,7 +128,7 @@ static const struct mu_rest_route routes[] = {
     MU_REST(GET, "/api/endpoints/:id/devices", USER, list_devices,
             .summary = "Devices that identified themselves at an endpoint, the last to connect first",
             .owner = "endpoint", .answer = MU_REST_FIELDS(devices_answer)),
-    MU_REST(PUT, "/api/endpoints/:id/devices/:device_id", USER, rename_device,
+    MU_REST(PUT, "/api/endpoints/:id/devices/:device_id+", USER, rename_device,
             .summary = "Renames a device; device_id is what it calls itself", .owner = "endpoint",
             .body = MU_REST_FIELDS(rename_body), .answer = MU_REST_FIELDS(device_answer)),
 };

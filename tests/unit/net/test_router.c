@@ -108,13 +108,52 @@ static void test_parameters(void)
   mui_instance_free(in);
 }
 
+/* The last parameter may take what is left; paths of others below it keep their methods. */
+static void test_rest_of_path(void)
+{
+  struct mui_runtime runtime = {0};
+  mu_instance *in = mui_instance_new(&runtime, "one", "one");
+  struct mui_router *router = mui_router_new();
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/:x/d/:name+", MU_HTTP_PUT), 0);
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/:x/d/:id/data", MU_HTTP_GET), 0);
+  CU_ASSERT_EQUAL(add_rest(router, in, "/a/:x/d/:id/mode", MU_HTTP_PUT), 0);
+  static const struct {
+    const char *path;
+    unsigned method;
+    const char *expected;
+  } cases[] = {
+      {"/a/1/d/b", MU_HTTP_PUT, "/a/:x/d/:name+"},
+      {"/a/1/d/b/c", MU_HTTP_PUT, "/a/:x/d/:name+"},
+      {"/a/1/d/b/c/", MU_HTTP_PUT, "/a/:x/d/:name+"},
+      {"/a/1/d/b/data", MU_HTTP_PUT, "/a/:x/d/:name+"},
+      {"/a/1/d/b/mode", MU_HTTP_PUT, "/a/:x/d/:id/mode"},
+      {"/a/1/d/b/data", MU_HTTP_GET, "/a/:x/d/:id/data"},
+      {"/a/1/d/b/c", MU_HTTP_GET, "none"},
+      {"/a/1/d/b/c", 0, "allowed 4"},
+      {"/a/1/d/b", MU_HTTP_GET, "allowed 4"},
+      {"/a/1/d/b/data", MU_HTTP_DELETE, "allowed 1"},
+      {"/a/1/d/", MU_HTTP_PUT, "none"},
+      {"/a/1/d", MU_HTTP_PUT, "none"},
+  };
+  for (size_t i = 0; i < MU_COUNT(cases); i++)
+    CU_ASSERT_STRING_EQUAL(find(router, cases[i].path, cases[i].method), cases[i].expected);
+  struct mui_route *route = NULL;
+  struct mu_str values[MUI_ROUTE_PARAMETERS] = {{0}}, path = MU_STR("/a/1/d/left/right");
+  CU_ASSERT_EQUAL(mui_router_find(router, path, MU_HTTP_PUT, NULL, &route, NULL), MUI_ROUTE_FOUND);
+  CU_ASSERT_TRUE(mui_route_parameters(route, path, values));
+  CU_ASSERT_TRUE(mu_str_equal(values[0], MU_STR("1")) && mu_str_equal(values[1], MU_STR("left/right")));
+  mui_router_free(router);
+  mui_instance_free(in);
+}
+
 static void test_bad_parameters(void)
 {
   struct mui_runtime runtime = {0};
   mu_instance *in = mui_instance_new(&runtime, "one", "one");
   struct mui_router *router = mui_router_new();
   mui_log_sink(keep_line, NULL);
-  static const char *const bad[] = {"/:", "/a/:", "/:a-b", "/:a/:*", "/:a/*", "/:1/:2/:3/:4/:5/:6/:7/:8/:9"};
+  static const char *const bad[] = {"/:",    "/a/:",   "/:+",   "/:a+/b",
+                                    "/:a-b", "/:a/:*", "/:a/*", "/:1/:2/:3/:4/:5/:6/:7/:8/:9"};
   for (size_t i = 0; i < MU_COUNT(bad); i++)
     CU_ASSERT_EQUAL(add_rest(router, in, bad[i], MU_HTTP_GET), MU_EINVAL);
   CU_ASSERT_EQUAL(add_rest(router, in, "/a/:id/b", MU_HTTP_GET | MU_HTTP_PUT), 0);
@@ -192,6 +231,7 @@ static void test_gone(void)
 static const struct unit_test tests[] = {
     {"exact beats prefix, long beats short", test_preference},
     {"parameters: literals beat them, and they beat prefixes", test_parameters},
+    {"a parameter that takes the rest of the path", test_rest_of_path},
     {"parameters that are none, or taken", test_bad_parameters},
     {"equal claims are refused naming both", test_equal_claims},
     {"paths that are no paths", test_bad_paths},
