@@ -82,7 +82,7 @@ static void log_migration(mu_store_front *front, const struct mui_ask *ask)
   if (ask->error && !front->over)
     mu_log(front->in, MU_LOG_ERROR, "the tables of \"%s\" could not be brought to version %u: %s", ask->owner, last,
            ask->reason ? ask->reason : mu_strerror(ask->error));
-  else if (!ask->error && ask->tries)
+  else if (!ask->error && ask->reached)
     mu_log(front->in, MU_LOG_INFO, "the tables of \"%s\" are at version %u now: %s", ask->owner, last,
            ask->steps[ask->step_count - 1].what);
 }

@@ -62,9 +62,10 @@ struct mui_ask {
   const char *owner; /* of a migration */
   struct mui_step *steps;
   size_t step_count;
-  unsigned tries; /* began and had to be begun anew */
-  bool ran;       /* within the transaction that is open */
-  bool ended;     /* all below is final */
+  unsigned tries;   /* began and had to be begun anew */
+  unsigned reached; /* a migration: the version that it brought the tables to; 0: none was missing */
+  bool ran;         /* within the transaction that is open */
+  bool ended;       /* all below is final */
   int error;
   size_t failed;
   char *reason, *key; /* NULL: "" */

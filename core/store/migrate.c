@@ -97,7 +97,7 @@ static int migrate(struct mui_batch *batch, struct mui_ask *ask, size_t *at, str
       error = apply(batch, ask, &ask->steps[i], at, fault);
       if (!error) {
         batch->commits++;
-        ask->tries = ask->steps[i].version; /* how far it came, for the log */
+        ask->reached = ask->steps[i].version;
       }
     }
   return error;
