@@ -18,5 +18,7 @@ MUI_API void mui_bus_may(struct mui_bus *bus, bool (*may)(mu_instance *in, const
  * forget a key that was refused.
  */
 MUI_API void mui_bus_lacking(struct mui_bus *bus, bool lacking);
+/* Whether auth.revoked with this payload means this principal: the user, or who came by just this one of the user's credentials. */
+MUI_API bool mui_principal_covers(const struct mu_principal *revoked, const struct mu_principal *principal);
 
 #endif

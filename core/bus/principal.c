@@ -76,6 +76,12 @@ bool mu_principal_equal(const struct mu_principal *a, const struct mu_principal 
   return a && b && a->role == b->role && strcmp(a->id, b->id) == 0 && strcmp(a->provider, b->provider) == 0;
 }
 
+bool mui_principal_covers(const struct mu_principal *revoked, const struct mu_principal *principal)
+{
+  return mu_principal_equal(revoked, principal) &&
+         (!revoked->credential[0] || strcmp(revoked->credential, principal->credential) == 0);
+}
+
 static void ref(const void *payload)
 {
   mu_principal_ref(payload);

@@ -144,7 +144,7 @@ static void forgive_slash(struct mu_http *request, const struct mui_session *ses
 
 static bool is_rest(const struct found *found, struct mu_str path)
 {
-  return found->what == MUI_ROUTE_NONE ? mui_rest_path(path) : found->route->rest;
+  return found->what == MUI_ROUTE_NONE ? mui_rest_path(path) : found->route->rest != NULL;
 }
 
 static void refuse_method(struct mu_http *request, int library_method, unsigned methods)
