@@ -54,7 +54,7 @@ def symlink(folder):
 
 
 def writable(folder):
-    put(folder, "bad", "good").chmod(0o777)
+    put(folder, "bad", "good").chmod(0o757)
 
 
 def writable_by_group(folder):
@@ -94,7 +94,7 @@ REFUSED = {
     "a text": (a_text, ["cannot be loaded"]),
     "empty": (empty, ["cannot be loaded"]),
     "symbolic link": (symlink, ["is a symbolic link", "expected a regular file"]),
-    "writable by others": (writable, ["can be written by others", "mode 0777", "expected its owner only"]),
+    "writable by others": (writable, ["can be written by others", "mode 0757", "expected its owner only"]),
     "writable by its group": (writable_by_group, ["can be written by its group", "mode 0775", "expected its owner only"]),
     "a stranger's": (strangers, ["belongs to uid 12345", "expected root"]),
     "a pipe": (pipe, ["is no regular file", "expected a shared object"]),
@@ -126,7 +126,7 @@ def test_all_of_them_at_once(server, plugins):
 
 
 def test_a_folder_that_others_can_write(server, plugins):
-    plugins.chmod(0o777)
+    plugins.chmod(0o757)
     s = server(plugins=static_plugins(entry("demo")) + ['{ name = "good"; }'], more=dirs(plugins))
     line = next(line for line in s.log.splitlines() if f"{plugins}/good.so" in line)
     assert "folder" in line and "can be written by others" in line and "expected its owner only" in line

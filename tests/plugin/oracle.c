@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * An auth backend that tests steer: it judges API keys by their text, and what it answers at all by GET /test/oracle?mode=…
+ * An auth backend that tests steer: it judges API keys and servers' secrets by their text, and what it answers at all by GET /test/oracle?mode=…
  *   "user:ID:CREDENTIAL", "admin:…", "machine:ID:CREDENTIAL" are good keys of that role
  *   up: answers; down: cannot tell now; slow: answers after 300 ms; never: does not answer; strict: knows nobody any more
  * GET /test/oracle?revoke=ID&credential=NAME emits auth.revoked.
@@ -95,7 +95,7 @@ static int judge(void *self, const struct mu_credential *credential, mu_auth_don
 {
   struct oracle *oracle = self;
   struct answer answer = {.verdict = MU_AUTH_REFUSED, .done = done, .context = context};
-  if (credential->kind == MU_CREDENTIAL_API_KEY) {
+  if (credential->kind == MU_CREDENTIAL_API_KEY || credential->kind == MU_CREDENTIAL_SERVER) {
     judge_key(&answer, credential->secret);
   } else if (oracle->mode != STRICT && copy(answer.id, credential->id) && copy(answer.credential, credential->secret)) {
     answer.verdict = MU_AUTH_GRANTED;
@@ -155,7 +155,7 @@ static int init(mu_instance *in, const void *config, void **self)
 {
   (void)config;
   static const struct mu_auth auth = {
-      .size = sizeof auth, .kinds = MU_CREDENTIAL_API_KEY | MU_CREDENTIAL_KNOWN, .judge = judge};
+      .size = sizeof auth, .kinds = MU_CREDENTIAL_API_KEY | MU_CREDENTIAL_SERVER | MU_CREDENTIAL_KNOWN, .judge = judge};
   static const struct mu_http_route route = {.size = sizeof route,
                                              .path = "/test/oracle",
                                              .methods = MU_HTTP_GET,
