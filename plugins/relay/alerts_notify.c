@@ -209,6 +209,12 @@ int64_t notice_pause_ns(unsigned tries)
   return pause_s[tries < NOTICE_TRIES ? tries : NOTICE_TRIES - 1] * 1000000000LL;
 }
 
+static void give_up(struct alerting *alerting, struct hit *hit)
+{
+  mu_count(alerting->untold, 1);
+  drop(alerting, hit);
+}
+
 static void give_up_or_wait(struct alerting *alerting, struct hit *hit, const char *reason, int status)
 {
   mu_log_limited(alerting->relay->in, MU_LOG_WARN, "webhook", "the webhook did not take an alert: %s (status %d)",
@@ -217,8 +223,7 @@ static void give_up_or_wait(struct alerting *alerting, struct hit *hit, const ch
     hit->due_ns = mu_mono_ns() + notice_pause_ns(hit->tries);
     return;
   }
-  mu_count(alerting->untold, 1);
-  drop(alerting, hit);
+  give_up(alerting, hit);
 }
 
 static void told(void *context, const struct mu_fetch_answer *answer)
@@ -251,6 +256,10 @@ static mu_fetcher *fetcher_of(struct alerting *alerting)
 static void send(struct alerting *alerting, struct hit *hit)
 {
   const struct alert_config *config = &alerting->relay->config->alerts;
+  if (!said(config->webhook)[0]) { /* a reload took it away */
+    give_up(alerting, hit);
+    return;
+  }
   struct mu_buf body = MU_BUF_INIT;
   char time[24], signature[72];
   snprintf(time, sizeof time, "%lld", (long long)(mu_now_ms() / 1000));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Endpoints: list, make, show, delete, how they forward; statistics and messages. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "rest.h"
@@ -276,11 +277,21 @@ static int on_stats(struct relay *relay, mu_http *request, const struct mu_resul
   return mu_rest_answer(request, 0, rest_wrap(rest_row(result, 0, stats_fields, MU_COUNT(stats_fields))));
 }
 
+/* The endpoint whose figures or messages are asked for. */
+struct asked {
+  char *uuid;
+};
+
+static void release_asked(void *kept)
+{
+  free(((struct asked *)kept)->uuid);
+}
+
 static int on_stats_flushed(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
 {
-  const struct rest_change *change = kept;
+  const struct asked *asked = kept;
   (void)result;
-  const struct mu_value values[] = {mu_value_text(change->endpoint_uuid)};
+  const struct mu_value values[] = {mu_value_text(asked->uuid)};
   return rest_read(relay, request,
                    REST_SQL("SELECT COALESCE(s.current_connections, 0), COALESCE(s.total_connections, 0), "
                             "COALESCE(s.total_messages, 0), endpoints.last_active_at FROM endpoints "
@@ -296,9 +307,9 @@ static int on_messages(struct relay *relay, mu_http *request, const struct mu_re
 
 static int on_messages_flushed(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)
 {
-  const struct rest_change *change = kept;
+  const struct asked *asked = kept;
   (void)result;
-  const struct mu_value values[] = {mu_value_text(change->endpoint_uuid), mu_value_int(RELAY_KEPT)};
+  const struct mu_value values[] = {mu_value_text(asked->uuid), mu_value_int(RELAY_KEPT)};
   return rest_read(relay, request,
                    REST_SQL("SELECT id, endpoint_id, content, sender_info, created_at FROM messages "
                             "WHERE endpoint_id = ? ORDER BY created_at DESC, id LIMIT ?"),
@@ -307,8 +318,11 @@ static int on_messages_flushed(struct relay *relay, mu_http *request, const stru
 
 static int flush_then(struct relay *relay, mu_http *request, const struct mu_result *result, rest_then then)
 {
-  struct rest_change *change = rest_change_new(result);
-  return change ? rest_flush(relay, request, change->endpoint_uuid, then, change) : MU_ENOMEM;
+  struct asked *asked = rest_keep(sizeof *asked, release_asked);
+  if (asked && (asked->uuid = rest_text(mu_result_at(result, 0, REST_ENDPOINT_ID))))
+    return rest_flush(relay, request, asked->uuid, then, asked);
+  rest_drop(asked);
+  return MU_ENOMEM;
 }
 
 static int on_stats_owned(struct relay *relay, mu_http *request, const struct mu_result *result, void *kept)

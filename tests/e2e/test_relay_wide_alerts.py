@@ -384,6 +384,23 @@ def test_a_webhook_and_its_link(make):
     hook.server.shutdown()
 
 
+@pytest.mark.slow
+def test_a_webhook_that_a_reload_takes_away_is_tried_no_more(make):
+    hook = Hook(refusals=100)
+    relay = make(hook.options())
+    home = Home(relay)
+    home.rule()
+    home.channel.say({"temperature": 30})
+    relay.server.logged("the webhook did not take an alert: refused (status 500)")
+    relay.more[0] = f'{{ name = "relay"; config = {{ alerts = {{ link_secret = "{LINK_SECRET}"; }}; }}; }}'
+    relay.server.reload(relay.server.text(relay.plugins()))
+    relay.server.logged("1 reconfigured")
+    time.sleep(6)  # it would be tried again after 5 s
+    assert len(hook.got) == 1 and relay.server.log.count("the webhook did not take") == 1
+    home.close()
+    hook.server.shutdown()
+
+
 @pytest.mark.parametrize("options, said", [
     ('webhook = "http://example.com/"; webhook_secret = "0123456789abcdef";', "webhook is an https:// address"),
     ('webhook = "http://127.0.0.1.example.com/"; webhook_secret = "0123456789abcdef";', "webhook is an https:// address"),
