@@ -38,7 +38,7 @@ export default async function (j) {
         await page.setViewportSize({ width, height: 900 });
         await page.waitForTimeout(150);
         await j.fits(page, `${name} at ${width}, ${locale}`);
-        // What is to be tapped can be hit, and says what it is.
+        // What can be tapped says what it is.
         const nameless = await page.evaluate(() => [...document.querySelectorAll("button, a, input, select, textarea")].filter((e) => e.getClientRects().length && !(e.getAttribute("aria-label") || e.innerText?.trim() || e.labels?.length || e.title || e.placeholder)).map((e) => e.outerHTML.slice(0, 120)));
         assert.deepEqual(nameless, [], `${name}: without a name`);
         if (j.pictures) await page.screenshot({ path: `${j.pictures}/journey-${name}-${width}-${dark ? "dark" : "light"}-${locale.slice(0, 2)}.png`, fullPage: true });
