@@ -43,9 +43,10 @@ struct console {
   mu_map *tracks;    /* handle → struct track */
   struct snapshots *snapshots;
   /* history.c */
-  mu_map *rings; /* handle → struct ring */
-  int64_t look_ns;
+  mu_map *pasts;       /* handle → struct past */
+  int64_t look_ns;     /* not before, for room */
   struct asked *asked; /* requests whose token is being judged */
+  size_t asked_count;
 };
 
 /* ---- machine.c: what a machine looks like ----------------------------------------------------- */
@@ -75,6 +76,8 @@ void live_gone(struct console *console, const struct mu_machine *machine);
 /* ---- history.c: the last hour ----------------------------------------------------------------- */
 
 void history_report(struct console *console, const struct mu_machine *machine);
+/* It may be public now, or private. */
+void history_changed(struct console *console, const struct mu_machine *machine);
 void history_gone(struct console *console, const struct mu_machine *machine);
 int history_get(void *self, mu_http *request);
 void history_free(struct console *console);
@@ -82,5 +85,7 @@ void history_free(struct console *console);
 /* ---- rest.c ----------------------------------------------------------------------------------- */
 
 int rest_serve(struct console *console);
+/* Whether anybody here judges credentials of this kind. */
+bool rest_judged(const struct console *console, enum mu_credential_kind kind);
 
 #endif

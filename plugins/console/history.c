@@ -3,6 +3,7 @@
  * The last hour of each machine, in memory only: a restart begins anew. Whoever may see a machine may see its history; whether a machine is
  * unknown or somebody else's is not told.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,17 @@
 
 #include "console.h"
 
-enum { POINTS_MAX = 1000, POINTS = RING_SLOTS, TOKEN_MAX = 4096 };
-#define LOOK_NS INT64_C(10000000000)
+enum { POINTS = RING_SLOTS, TOKEN_MAX = 4096, ASKED_MAX = 4096 };
 #define HOUR_MS ((int64_t)RING_SLOTS * RING_STEP_MS)
+
+/* What is kept of one machine. */
+struct past {
+  struct ring *ring;
+  bool is_public;
+  int64_t public_ms; /* since when: what was before is its owner's */
+  size_t owned;      /* make_room() */
+  char owner[];      /* "provider", NUL, the owner's id */
+};
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
@@ -23,55 +32,124 @@ static struct mu_str handle_key(const uint64_t *handle)
   return (struct mu_str){(const char *)handle, sizeof *handle};
 }
 
-/* One that has nothing of the last hour gives way. Looking for it is not free, and not done for each report. */
-static bool make_room(struct console *console)
+static struct past *past_new(const struct mu_machine *machine)
+{
+  size_t provider = strlen(machine->provider) + 1, owner = strlen(machine->owner) + 1;
+  struct past *past = calloc(1, sizeof *past + provider + owner);
+  if (!past || !(past->ring = ring_new())) {
+    free(past);
+    return NULL;
+  }
+  past->is_public = machine->is_public;
+  memcpy(past->owner, machine->provider, provider);
+  memcpy(past->owner + provider, machine->owner, owner);
+  return past;
+}
+
+static void past_free(struct past *past)
+{
+  if (past)
+    ring_free(past->ring);
+  free(past);
+}
+
+static bool owned_by(const struct past *past, const char *provider, const char *owner)
+{
+  return strcmp(past->owner, provider) == 0 && strcmp(past->owner + strlen(past->owner) + 1, owner) == 0;
+}
+
+static bool quieter(const struct past *a, const struct past *b)
+{
+  return ring_newest_ms(a->ring) < ring_newest_ms(b->ring);
+}
+
+/* One that has nothing of the last hour; else the quietest of who has most, if that is more than this machine's owner has. */
+static struct past *spare(const struct console *console, const struct mu_machine *machine, mu_map *owners,
+                          struct mu_str *its_key)
+{
+  struct past *past, *most = NULL, *found = NULL;
+  struct mu_str key;
+  size_t own = 0;
+  for (size_t position = 0; (past = mu_map_next(console->pasts, &position, &key));) {
+    struct mu_str owner = {past->owner, strlen(past->owner) + 1};
+    owner.len += strlen(past->owner + owner.len);
+    struct past *first = mu_map_get(owners, owner);
+    past->owned = 0;
+    if (!first && mu_map_add(owners, owner, past) == 0)
+      first = past;
+    if (!first)
+      return NULL;
+    first->owned++;
+    own += owned_by(past, machine->provider, machine->owner);
+    most = most && most->owned >= first->owned ? most : first;
+  }
+  for (size_t position = 0; most && (past = mu_map_next(console->pasts, &position, &key));) {
+    bool old = ring_newest_ms(past->ring) < mu_now_ms() - HOUR_MS;
+    bool theirs = owned_by(past, most->owner, most->owner + strlen(most->owner) + 1) && most->owned > own + 1;
+    if ((old || theirs) && (!found || quieter(past, found))) {
+      found = past;
+      *its_key = key;
+    }
+  }
+  return found;
+}
+
+/* Looking at all of them is not free, and not done for each report. */
+static bool make_room(struct console *console, const struct mu_machine *machine)
 {
   int64_t now = mu_mono_ns();
-  if (mu_map_count(console->rings) < (size_t)console->config->history_machines)
+  size_t count = mu_map_count(console->pasts);
+  if (count < (size_t)console->config->history_machines)
     return true;
-  if (console->look_ns && now - console->look_ns < LOOK_NS)
+  if (now < console->look_ns)
     return false;
-  console->look_ns = now;
-  size_t position = 0, gone = 0;
+  console->look_ns = now + (int64_t)count * 100000; /* it takes about a thousandth of that */
+  mu_map *owners = mu_map_new();
   struct mu_str key;
-  struct ring *ring;
-  while ((ring = mu_map_next(console->rings, &position, &key)))
-    if (ring_newest_ms(ring) < mu_now_ms() - HOUR_MS) {
-      mu_map_del(console->rings, key);
-      ring_free(ring);
-      gone++;
-    }
-  return gone > 0 && mu_map_count(console->rings) < (size_t)console->config->history_machines;
+  struct past *past = owners ? spare(console, machine, owners, &key) : NULL;
+  mu_map_free(owners);
+  if (!past)
+    return false;
+  mu_map_del(console->pasts, key);
+  past_free(past);
+  return mu_map_count(console->pasts) < (size_t)console->config->history_machines;
 }
 
 void history_report(struct console *console, const struct mu_machine *machine)
 {
   struct mu_str key = handle_key(&machine->handle);
-  struct ring *ring = mu_map_get(console->rings, key), *moved;
+  struct past *past = mu_map_get(console->pasts, key);
   int64_t now_ms = mu_now_ms();
   if (console->config->history_machines == 0)
     return;
   /* One report of each step: taking a report apart costs several times what relaying it costs. */
-  if (ring && !ring_due(ring, now_ms))
+  if (past && !ring_due(past->ring, now_ms))
     return;
-  if (!ring && !make_room(console)) {
+  if (!past && !make_room(console, machine)) {
     mu_count(console->left_out, 1);
     return;
   }
   struct json_object *metrics = console->api->metrics(console->machines.self, machine);
-  if (!metrics || !(moved = ring ? ring : ring_new()))
+  if (metrics && !past && (past = past_new(machine)) && mu_map_add(console->pasts, key, past) != 0) {
+    past_free(past);
+    past = NULL;
+  }
+  if (metrics && past)
+    ring_take(&past->ring, metrics, now_ms);
+}
+
+void history_changed(struct console *console, const struct mu_machine *machine)
+{
+  struct past *past = mu_map_get(console->pasts, handle_key(&machine->handle));
+  if (!past || past->is_public == machine->is_public)
     return;
-  ring_take(&moved, metrics, now_ms);
-  if (moved == ring)
-    return;
-  mu_map_del(console->rings, key);
-  if (mu_map_add(console->rings, key, moved) != 0)
-    ring_free(moved);
+  past->is_public = machine->is_public;
+  past->public_ms = mu_now_ms();
 }
 
 void history_gone(struct console *console, const struct mu_machine *machine)
 {
-  ring_free(mu_map_del(console->rings, handle_key(&machine->handle)));
+  past_free(mu_map_del(console->pasts, handle_key(&machine->handle)));
 }
 
 /* ---- answering ------------------------------------------------------------------------------- */
@@ -92,6 +170,32 @@ static void put_series(struct mu_buf *out, const struct ring *ring)
   mu_buf_adds(out, "]");
 }
 
+/* Thousands of numbers make an answer, and printf takes its time for each. */
+static void put_number(struct mu_buf *out, double value)
+{
+  double size = fabs(value);
+  if (size >= 1e9 || (size < 0.1 && size > 0)) {
+    mu_buf_printf(out, "%.7g", value);
+    return;
+  }
+  uint64_t thousandths = (uint64_t)llround(size * 1000), whole = thousandths / 1000, part = thousandths % 1000;
+  char text[24], *end = text + sizeof text, *at = end;
+  if (part) {
+    int digits = 3;
+    for (; part % 10 == 0; part /= 10)
+      digits--;
+    for (; digits > 0; digits--, part /= 10)
+      *--at = (char)('0' + part % 10);
+    *--at = '.';
+  }
+  do
+    *--at = (char)('0' + whole % 10);
+  while (whole /= 10);
+  if (value < 0)
+    *--at = '-';
+  mu_buf_add(out, at, (size_t)(end - at));
+}
+
 static void put_values(struct mu_buf *out, const struct ring *ring, size_t series, const struct span *span)
 {
   mu_buf_adds(out, series ? ",[" : "[");
@@ -99,7 +203,7 @@ static void put_values(struct mu_buf *out, const struct ring *ring, size_t serie
     float value;
     mu_buf_adds(out, i ? "," : "");
     if (ring_value(ring, series, span->from_ms + i * span->step_ms, span->step_ms, &value))
-      mu_buf_printf(out, "%.7g", (double)value);
+      put_number(out, (double)value);
     else
       mu_buf_adds(out, "null");
   }
@@ -131,19 +235,21 @@ static int answer(mu_http *request, const struct ring *ring, const struct span *
 }
 
 /* Whole steps, so that two answers can be laid side by side. False: was answered. */
-static bool read_span(mu_http *request, struct span *span)
+static bool read_span(mu_http *request, int64_t since_ms, struct span *span)
 {
   int64_t now = mu_now_ms(), newest = now / RING_STEP_MS * RING_STEP_MS;
   int64_t to = mu_rest_int(request, "to", newest), from = mu_rest_int(request, "from", to - HOUR_MS + RING_STEP_MS);
-  int64_t points = mu_rest_int(request, "points", POINTS);
+  int64_t points = mu_rest_int(request, "points", POINTS), oldest = newest - HOUR_MS + RING_STEP_MS;
+  if (oldest < since_ms)
+    oldest = (since_ms + RING_STEP_MS - 1) / RING_STEP_MS * RING_STEP_MS;
   if (from > to) {
     mu_rest_invalid(request, "from", MU_WORDS("from must not be after to", "from 不能晚于 to"));
     return false;
   }
   if (to > newest)
     to = newest;
-  if (from < newest - HOUR_MS + RING_STEP_MS)
-    from = newest - HOUR_MS + RING_STEP_MS;
+  if (from < oldest)
+    from = oldest;
   if (from > to) { /* wholly outside: an answer without points */
     *span = (struct span){.from_ms = from, .step_ms = RING_STEP_MS};
     return true;
@@ -175,9 +281,10 @@ static int answer_for(struct console *console, mu_http *request, const struct mu
   const struct mu_machine *machine = machine_of(console, request, principal);
   if (!machine)
     return mu_rest_error(request, 404, "MACHINE_NOT_FOUND", MU_WORDS("there is no such machine", "机器不存在"));
-  if (!read_span(request, &span))
+  const struct past *past = mu_map_get(console->pasts, handle_key(&machine->handle));
+  if (!read_span(request, past && !machine_visible(machine, principal, false) ? past->public_ms : 0, &span))
     return 0;
-  return answer(request, mu_map_get(console->rings, handle_key(&machine->handle)), &span);
+  return answer(request, past ? past->ring : NULL, &span);
 }
 
 /* ---- who asks -------------------------------------------------------------------------------- */
@@ -191,6 +298,7 @@ struct asked {
 
 static void asked_free(struct asked *asked)
 {
+  asked->console->asked_count--;
   *asked->link = asked->next;
   if (asked->next)
     asked->next->link = asked->link;
@@ -201,6 +309,15 @@ static int refuse(mu_http *request, const char *code, struct mu_words words)
 {
   mu_http_set(request, "WWW-Authenticate", "Bearer");
   return mu_rest_error(request, 401, code, words);
+}
+
+static int unknown(mu_http *request, unsigned retry_after_s)
+{
+  char after[16];
+  snprintf(after, sizeof after, "%u", retry_after_s);
+  mu_http_set(request, "Retry-After", after);
+  return mu_rest_error(request, 503, "SERVICE_UNAVAILABLE",
+                       MU_WORDS("nobody can tell who you are just now; try again later", "暂时无法验证身份，请稍后再试"));
 }
 
 static void on_judged(void *context, const struct mu_auth_answer *verdict)
@@ -214,11 +331,7 @@ static void on_judged(void *context, const struct mu_auth_answer *verdict)
   if (verdict->verdict == MU_AUTH_GRANTED) {
     answer_for(console, request, verdict->principal);
   } else if (verdict->verdict == MU_AUTH_UNAVAILABLE) {
-    char after[16];
-    snprintf(after, sizeof after, "%u", verdict->retry_after_s ? verdict->retry_after_s : 5);
-    mu_http_set(request, "Retry-After", after);
-    mu_rest_error(request, 503, "SERVICE_UNAVAILABLE",
-                  MU_WORDS("nobody can tell who you are just now; try again later", "暂时无法验证身份，请稍后再试"));
+    unknown(request, verdict->retry_after_s ? verdict->retry_after_s : 5);
   } else {
     refuse(request, "INVALID_TOKEN", MU_WORDS("the token is not valid", "令牌无效"));
   }
@@ -226,9 +339,12 @@ static void on_judged(void *context, const struct mu_auth_answer *verdict)
 
 static int ask(struct console *console, mu_http *request, struct mu_str token)
 {
-  struct asked *asked = calloc(1, sizeof *asked);
+  if (!rest_judged(console, MU_CREDENTIAL_TOKEN))
+    return refuse(request, "INVALID_TOKEN", MU_WORDS("the token is not valid", "令牌无效"));
+  struct asked *asked = console->asked_count < ASKED_MAX ? calloc(1, sizeof *asked) : NULL;
   if (!asked)
-    return MU_ENOMEM;
+    return unknown(request, 1);
+  console->asked_count++;
   asked->console = console;
   asked->id = mu_http_get_id(request);
   asked->next = console->asked;
@@ -265,13 +381,13 @@ int history_get(void *self, mu_http *request)
 void history_free(struct console *console)
 {
   size_t position = 0;
-  struct ring *ring;
+  struct past *past;
   struct mu_str key;
   while (console->asked)
     asked_free(console->asked); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
-  while (console->rings && (ring = mu_map_next(console->rings, &position, &key))) {
-    mu_map_del(console->rings, key);
-    ring_free(ring);
+  while (console->pasts && (past = mu_map_next(console->pasts, &position, &key))) {
+    mu_map_del(console->pasts, key);
+    past_free(past);
   }
-  mu_map_free(console->rings);
+  mu_map_free(console->pasts);
 }

@@ -153,9 +153,8 @@ static void on_timer(void *context)
 static int judge(struct console *console, const mu_ws_request *request, struct mu_admission *admission, bool *trusted)
 {
   struct mu_str text;
-  *trusted = (mu_ws_request_query(request, "token", &text) && live_token_ok(console, text)) ||
-             (mu_ws_request_header(request, "authorization", &text) && text.len > 7 &&
-              memcmp(text.at, "Bearer ", 7) == 0 && live_token_ok(console, (struct mu_str){text.at + 7, text.len - 7}));
+  *trusted = mu_ws_request_header(request, "authorization", &text) && text.len > 7 &&
+             memcmp(text.at, "Bearer ", 7) == 0 && live_token_ok(console, (struct mu_str){text.at + 7, text.len - 7});
   bool browser = mu_ws_request_header(request, "origin", &text);
   if (live_open(console) || !console->config->public_status || *trusted || browser)
     return 0;

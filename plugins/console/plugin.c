@@ -7,6 +7,8 @@
 
 #include "console.h"
 
+enum { TOKEN_MIN = 16 };
+
 static const struct mu_option options[] = {
     {.key = "page",
      .type = MU_OPT_STRING,
@@ -18,8 +20,9 @@ static const struct mu_option options[] = {
      .offset = offsetof(struct console_config, token),
      .flags = MU_OPT_SECRET,
      .max = 256,
-     .help = "who may watch without a login: absent, everybody; else who gives this token to the page, or sends it as "
-             "Authorization: Bearer …"},
+     .help =
+         "who may watch without a login: absent, everybody; else who gives this token, of 16 characters or more, to "
+         "the page, or sends it as Authorization: Bearer …"},
     {.key = "public_status",
      .type = MU_OPT_BOOL,
      .offset = offsetof(struct console_config, public_status),
@@ -46,8 +49,12 @@ static void check(const void *given, struct mu_check *check)
   bool agents = config->agent_url && config->agent_url[0];
   if (agents && strncmp(config->agent_url, "ws://", 5) != 0 && strncmp(config->agent_url, "wss://", 6) != 0)
     mu_check_error(check, "agent_url", "it must begin with wss:// or ws://");
-  else if (agents && strpbrk(config->agent_url, " \t'\"\\@"))
-    mu_check_error(check, "agent_url", "it must have no blanks, quotes, backslashes, users or passwords");
+  else if (agents && strpbrk(config->agent_url, " \t'\"\\@?#"))
+    mu_check_error(
+        check, "agent_url",
+        "it must have no blanks, quotes, backslashes, users, passwords or parameters: everybody is shown it");
+  if (config->token && config->token[0] && strlen(config->token) < TOKEN_MIN)
+    mu_check_error(check, "token", "shorter than %d characters: it could be guessed", TOKEN_MIN);
   if (config->token && !config->public_status)
     mu_check_warn(check, "token", "nobody is asked for it: public_status is false, so only who logs in sees machines");
 }
@@ -117,11 +124,13 @@ static int serve_pages(struct console *console)
 
 static void on_change(void *self, const struct mu_event *event)
 {
+  history_changed(self, event->payload);
   live_changed(self, event->payload);
 }
 
 static void on_report(void *self, const struct mu_event *event)
 {
+  history_changed(self, event->payload);
   history_report(self, event->payload);
   live_changed(self, event->payload);
 }
@@ -174,7 +183,7 @@ static int init(mu_instance *in, const void *config, void **self)
   console->refused = mu_counter_get(in, "pages_refused");
   console->tickets_refused = mu_counter_get(in, "tickets_refused");
   console->left_out = mu_counter_get(in, "history_left_out");
-  int result = (console->rings = mu_map_new()) ? live_init(console) : MU_ENOMEM;
+  int result = (console->pasts = mu_map_new()) ? live_init(console) : MU_ENOMEM;
   if (result == 0)
     result = serve_pages(console);
   if (result == 0)

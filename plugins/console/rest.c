@@ -47,11 +47,11 @@ static int find_part(void *context, const struct mu_host_instance *instance)
   return 0;
 }
 
-static bool judges_passwords(struct console *console)
+bool rest_judged(const struct console *console, enum mu_credential_kind kind)
 {
   struct mu_service service;
   for (size_t n = 0; mu_service_nth(console->in, MU_SERVICE_AUTH, n, &service) == 0; n++)
-    if (((const struct mu_auth *)service.api)->kinds & MU_CREDENTIAL_PASSWORD)
+    if (((const struct mu_auth *)service.api)->kinds & (unsigned)kind)
       return true;
   return false;
 }
@@ -70,7 +70,7 @@ static int get_site(void *self, mu_http *request)
                      *missing = json_object_new_object();
   bool good = add_text(body, "name", mu_node_name(console->in)) &&
               add_text(body, "version", mu_host_version(console->in)) &&
-              add_text(body, "status", status_word(console)) && add_flag(body, "login", judges_passwords(console)) &&
+              add_text(body, "status", status_word(console)) && add_flag(body, "login", rest_judged(console, MU_CREDENTIAL_PASSWORD)) &&
               add_text(body, "agent_url", console->config->agent_url) && add_flag(pages, "status", true) &&
               add_flag(pages, "plugins", true) && add_text(pages, "history", history ? "ring" : "");
   for (size_t i = 0; good && i < PARTS; i++)
@@ -312,10 +312,10 @@ static const struct mu_rest_route routes[] = {
     MU_REST(GET, "/api/console/site", PUBLIC, get_site, .summary = "What this server has, for the console's pages",
             .answer = FIELDS(site_fields)),
     MU_REST(POST, "/api/console/ticket", USER, post_ticket, .summary = "A one-use ticket for the live channel",
-            .answer = FIELDS(ticket_fields), .rate = {"console ticket", 120, 60}),
+            .answer = FIELDS(ticket_fields)),
     MU_REST(GET, "/api/console/machines/:key/history", PUBLIC, history_get,
             .summary = "The past of a machine that the caller may see; `key` as in the live channel",
-            .query = FIELDS(history_query), .answer = FIELDS(history_fields)),
+            .query = FIELDS(history_query), .answer = FIELDS(history_fields), .rate = {"console history", 600, 60}),
     MU_REST(GET, "/api/console/plugins", ADMIN, get_plugins, .summary = "All instances, and how they do",
             .answer = FIELDS(plugin_fields), .answer_array = true),
     MU_REST(GET, "/api/console/config", ADMIN, get_config,

@@ -122,20 +122,41 @@ static size_t kept_free(struct ring *ring)
   return missing;
 }
 
+static void name_column(struct column *column, const char *name)
+{
+  memset(column, 0, sizeof *column);
+  snprintf(column->name, sizeof column->name, "%s", name);
+  for (int i = 0; i < RING_SLOTS; i++)
+    column->values[i] = NAN;
+}
+
+/* The place of a series that has nothing of the last hour. Looked for until the first number of a report finds no room. */
+static struct column *reuse(struct ring *ring, const char *name)
+{
+  for (uint32_t i = 0; ring->left_out == 0 && i < ring->count; i++) {
+    struct column *column = &ring->columns[i];
+    int slot = 0;
+    while (slot < RING_SLOTS && isnan(column->values[slot]))
+      slot++;
+    if (slot == RING_SLOTS && !is_reserved(column->name)) {
+      name_column(column, name);
+      return column;
+    }
+  }
+  return NULL;
+}
+
 static struct column *add(struct ring **at, const char *name)
 {
   struct ring *ring = *at;
   if (ring->count == RING_SERIES || (!is_reserved(name) && ring->count + kept_free(ring) >= RING_SERIES))
-    return NULL;
+    return reuse(ring, name);
   ring = realloc(ring, sizeof *ring + (ring->count + 1) * sizeof ring->columns[0]);
   if (!ring)
     return NULL;
   *at = ring;
   struct column *column = &ring->columns[ring->count++];
-  memset(column, 0, sizeof *column);
-  snprintf(column->name, sizeof column->name, "%s", name);
-  for (int i = 0; i < RING_SLOTS; i++)
-    column->values[i] = NAN;
+  name_column(column, name);
   return column;
 }
 

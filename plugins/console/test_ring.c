@@ -149,6 +149,28 @@ static void test_room(void)
   ring_free(ring);
 }
 
+/* A series that has nothing of the last hour gives its place to another. */
+static void test_places_come_back(void)
+{
+  struct ring *ring = ring_new();
+  char text[64];
+  for (int i = 0; i < 4 * RING_SERIES; i++) {
+    snprintf(text, sizeof text, "{\"zoo\":{\"m%d\":%d}}", i, i);
+    take(&ring, T0 + i * (int64_t)RING_STEP_MS, text);
+  }
+  CU_ASSERT_TRUE(isnan(at(ring, "zoo.m83", T0, 3600000)));
+  CU_ASSERT_EQUAL(ring_left_out(ring), 1);
+  int64_t later = T0 + 3600000 + 40 * (int64_t)RING_STEP_MS;
+  take(&ring, later, "{\"zoo\":{\"new\":1,\"m0\":2}}");
+  CU_ASSERT_EQUAL(ring_left_out(ring), 0);
+  CU_ASSERT_EQUAL(at(ring, "zoo.new", later, 1), 1);
+  CU_ASSERT_EQUAL(at(ring, "zoo.m0", later, 1), 2);
+  take(&ring, later + RING_STEP_MS, "{\"cpu\":{\"percent\":5}}"); /* whose place was kept */
+  CU_ASSERT_EQUAL(at(ring, "cpu.percent", later + RING_STEP_MS, 1), 5);
+  CU_ASSERT_TRUE(ring_bytes(ring) <= RING_BYTES);
+  ring_free(ring);
+}
+
 static void test_odd_numbers(void)
 {
   struct ring *ring = ring_new();
@@ -173,6 +195,7 @@ static const struct unit_test tests[] = {
     {"clocks that jump", test_clock},
     {"what is kept", test_what_is_kept},
     {"room", test_room},
+    {"places come back", test_places_come_back},
     {"odd numbers", test_odd_numbers},
 };
 UNIT_MAIN("console: ring", tests)

@@ -25,12 +25,12 @@ def test_with_a_token_only_who_knows_it(server):
     plugins = static_plugins(console=False) + [f'{{ name = "console"; config = {{ token = "{TOKEN}"; }}; }}']
     s = server(plugins=plugins)
     live = s.ws + "/api/console/live"
-    for url, headers in ((live, {}), (live + "?token=", {}), (live + "?token=wrong", {}), (live, {"Authorization": "Bearer wrong"}),
+    # Never in an address: those are logged on their way.
+    for url, headers in ((live, {}), (live + "?token=", {}), (f"{live}?token={TOKEN}", {}), (live, {"Authorization": "Bearer wrong"}),
                          (live, {"Authorization": TOKEN})):
         with pytest.raises(websockets.InvalidStatusCode) as refused:
             asyncio.run(first(url, extra_headers=headers))
         assert refused.value.status_code == 401
-    assert asyncio.run(first(f"{live}?token={TOKEN}"))["type"] == "hello"
     assert asyncio.run(first(live, extra_headers={"Authorization": f"Bearer {TOKEN}"}))["type"] == "hello"
     assert TOKEN not in s.log
 

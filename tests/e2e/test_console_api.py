@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from conftest import BUILD, ROOT, eventually, free_port, get, static_plugins
-from consoles import Reader, ask, console, machine, report  # noqa: F401
+from consoles import Reader, ask, console, machine, report, ticket  # noqa: F401
 from described import Description
 
 
@@ -108,6 +108,30 @@ def test_the_last_hour(console):
     asyncio.run(run())
 
 
+def test_rest_is_the_same_beside_the_pages(console):
+    """The pages claim every path, but not what is REST's: released clients end theirs with a slash."""
+    a = console()
+    _, token = a.person("ann")
+    assert a.call("GET", "/api/auth/me/", token=token).status == a.call("GET", "/api/auth/me", token=token).status == 200
+    assert a.call("GET", "/api/console/site/").json == a.call("GET", "/api/console/site").json
+    for path in ("/api/nothing", "/api/nothing/"):
+        answer = a.call("GET", path)
+        assert (answer.status, answer.code) == (404, "NOT_FOUND"), path
+
+
+def test_what_is_no_page_runs_nothing(console):
+    a = console()
+    _, token = a.person("ann")
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": "http://evil.example"}
+    for status, method, path, how in ((200, "GET", "/api/console/site", {}), (401, "GET", "/api/auth/me", {}), (403, "GET", "/api/console/plugins", {"token": token}),
+                                      (404, "GET", "/nothing", {}), (404, "GET", "/api/nothing", {}), (405, "DELETE", "/api/console/site", {}),
+                                      (204, "OPTIONS", "/api/console/site", {}), (400, "POST", "/api/auth/login", {"body": {}}), (403, "GET", "/api/console/live", {"headers": upgrade})):
+        answer = a.call(method, path, **how)
+        assert answer.status == status, (path, answer.status)
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'", (status, path)
+        assert answer.headers["referrer-policy"] == "no-referrer" and answer.headers["x-content-type-options"] == "nosniff" and "no-store" in answer.headers["cache-control"]
+
+
 def test_as_many_machines_as_allowed(console):
     a = console(console="history_machines = 1;")
     _, token = a.person("ann")
@@ -128,6 +152,65 @@ def test_as_many_machines_as_allowed(console):
     assert get(a.server.http + "/test/counters")["console.history_left_out"] == 1
 
 
+def test_one_user_leaves_room_for_the_past_of_others(console):
+    a = console(console="history_machines = 4;")
+    keys = {}
+    for name in ("ann", "bob"):
+        _, token = a.person(name)
+        keys[name] = a.key(token)[1]
+
+    async def run():
+        links = {id: await machine(a.server, keys["ann"], id, public=True) for id in ("a1", "a2", "a3", "a4")}
+        links |= {id: await machine(a.server, keys["bob"], id, public=True) for id in ("b1", "b2", "b3")}
+        for id, link in links.items():
+            await report(link, 1, zoo={"lions": 1})
+            await asyncio.sleep(0.05)  # not looked for at each report
+        async with Reader(a.server, {"type": "hello"}) as reader:
+            await reader.until("ready")
+            await reader.settle()
+            kept = [m["id"] for key, m in reader.machines.items() if history(a, key).json["series"]]
+        assert sorted(id[0] for id in kept) == ["a", "a", "b", "b"], kept
+        for link in links.values():
+            await link.close()
+
+    asyncio.run(run())
+
+
+def test_what_was_private_stays_its_owners(console):
+    a = console()
+    _, token = a.person("ann")
+    _, key_text = a.key(token)
+
+    async def run():
+        link = await machine(a.server, key_text, "m1", public=False)
+        await report(link, 1, zoo={"lions": 7})
+        async with Reader(a.server, {"type": "hello", "ticket": ticket(a, token)}) as reader:
+            await reader.until("ready")
+            await reader.settle()
+            key, = reader.machines
+            assert [v for v in history(a, key, token=token).json["v"][0] if v is not None] == [7]
+            await link.send(json.dumps({"type": "system_info", "public": True}))
+            eventually(lambda: history(a, key).status == 200)
+            assert all(v is None for column in history(a, key).json["v"] for v in column)
+            assert [v for v in history(a, key, token=token).json["v"][0] if v is not None] == [7]
+        await link.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("options, why", [
+    ('token = "sesame";', "console.token: shorter than 16 characters"),
+    ('agent_url = "wss://agents.example/?key=abc";', "console.agent_url: it must have no"),
+    ('agent_url = "wss://user@agents.example/";', "console.agent_url: it must have no"),
+    ('agent_url = "https://agents.example/";', "console.agent_url: it must begin with"),
+])
+def test_what_everybody_would_be_shown_or_guess_is_refused(tmp_path, options, why):
+    (tmp_path / "musterd.conf").write_text(f'plugins = ( {{ name = "machines"; }}, {{ name = "console"; config = {{ {options} }}; }} );\n')
+    done = subprocess.run([BUILD / "bin/musterd", "-c", tmp_path / "musterd.conf", "--check-config"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 78 and why.split(": ", 1)[1] in done.stderr and why.split(".")[1].split(":")[0] in done.stderr, done.stderr
+    assert "sesame" not in done.stderr
+
+
 def test_with_a_token_of_the_page(server):
     token = "a-token-for-pages-0123"
     s = server(plugins=static_plugins(console=False) + [f'{{ name = "console"; config = {{ token = "{token}"; }}; }}'])
@@ -139,7 +222,7 @@ def test_with_a_token_of_the_page(server):
             return list(reader.machines)[0]
 
     path = f"/api/console/machines/{asyncio.run(key())}/history"
-    assert ask(s, path)[0] == 401 and ask(s, path, {"Authorization": "Bearer wrong"})[0] in (401, 503)
+    assert ask(s, path)[0] == 401 and ask(s, path, {"Authorization": "Bearer wrong"})[0] == 401
     assert ask(s, path, {"Authorization": f"Bearer {token}"})[0] == 200
 
 

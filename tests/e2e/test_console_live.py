@@ -3,13 +3,14 @@
 import asyncio
 import json
 import random
+import threading
 import time
 
 import pytest
 import websockets
 
 from accounts import PASSWORD, forge
-from conftest import SANITIZED, agent_headers, documented, entry, static_plugins
+from conftest import SANITIZED, agent_headers, documented, entry, eventually, static_plugins
 from consoles import Reader, console, machine, report, ticket  # noqa: F401
 
 TOKEN = 'a "token" of pages-0123'
@@ -111,6 +112,39 @@ def test_the_channel_ends_with_the_login(console):
         assert await closed(a.server, {"type": "hello", "ticket": late}) == 4010
 
     asyncio.run(run())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ("ban", "password"))
+def test_no_ticket_slips_past_a_ban(console, what):
+    """Requests that were judged already, and wait for their turn, are asked nothing more when the ban comes."""
+    a = console()
+    for n in range(6 if SANITIZED else 12):
+        id, token = a.person(f"user{n}")
+        got, ended = [], threading.Event()
+
+        def hammer(source):
+            while not ended.is_set():
+                answer = a.call("POST", "/api/console/ticket", {}, token, source=source)
+                if answer.status != 200:
+                    return
+                got.append(answer.json["ticket"])
+
+        threads = [threading.Thread(target=hammer, args=(f"127.{n + 1}.0.{i + 1}",)) for i in range(16)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: len(got) > 20)
+        if what == "ban":
+            assert a.ban(id, reason="test").status == 200
+        else:
+            assert a.call("PUT", "/api/auth/password", {"old_password": PASSWORD, "new_password": "Another12345"}, token).status == 200
+        time.sleep(0.05)
+        ended.set()
+        for thread in threads:
+            thread.join()
+        codes = {asyncio.run(closed(a.server, {"type": "hello", "ticket": each}, within=1)) for each in got[-8:]}
+        assert codes == {4002}, (n, codes)
+    a.secrets.add("Another12345")
 
 
 # ---- who may watch --------------------------------------------------------------------------------
