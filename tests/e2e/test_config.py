@@ -192,6 +192,23 @@ def test_files_to_switch_on_pass(tmp_path, name, plugins):
     assert check(conf, "musterd", env)[:2] == (0, []), check(conf, "musterd", env)[2]
 
 
+def test_what_the_readme_shows_passes(tmp_path):
+    """Its server.conf with every entry that it names besides, and its agent.conf."""
+    blocks = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(), re.S | re.M)
+    server, = (block for block in blocks if block.startswith("listen"))
+    agent, = (block for block in blocks if block.startswith("collectors"))
+    more = [block for block in blocks if block.lstrip().startswith("{ name")]
+    assert len(more) >= 2
+    server = server.replace("plugins = (\n", "plugins = (\n" + "".join(more))
+    for name in set(re.findall(r'"file:/etc/muster/([a-z.]+)"', server)):
+        write(tmp_path, SECRET * 2, name)
+    conf = write(tmp_path, server.replace("file:/etc/muster/", "file:").replace("/var/lib/muster/", f"{tmp_path}/"))
+    env = {"SUPABASE_URL": "https://example.supabase.co", "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_" + SECRET}
+    assert check(conf, "musterd", env)[:2] == (0, []), check(conf, "musterd", env)[2]
+    conf = write(tmp_path, agent, "agent.conf")
+    assert check(conf, "muster-agent")[:2] == (0, []), check(conf, "muster-agent")[2]
+
+
 @pytest.mark.parametrize("program, names", [("musterd", PLUGINS), ("muster-agent", COLLECTORS + ["server_status"])])
 def test_describe_and_the_sample_name_the_same_options(program, names):
     """Option by option, both ways, from the programs' own mouth."""
