@@ -39,6 +39,7 @@ export default defineConfig({
     assetsInlineLimit: 0, // no data: addresses under default-src 'self'
     modulePreload: { polyfill: false },
     target: "es2021",
+    cssTarget: ["chrome111", "firefox113", "safari16.2"], // these know color-mix(); nesting, which they do not all know, is written out
     reportCompressedSize: false,
     rollupOptions: {
       output: {

@@ -6,6 +6,7 @@ import { hurry, link } from "./live";
 import { machines } from "./machines";
 import { go, href, match, place, type Params } from "./router";
 import { pages, type Page, type PageProps } from "./routes";
+import { pageClass } from "./scope";
 import { farewell, isAdmin, session, signedOut, user } from "./session";
 import { site, siteKnown } from "./site";
 import { lang, setLang } from "./text";
@@ -223,7 +224,7 @@ export function Shell() {
         <Link />
         <Settings />
       </header>
-      <main id="main" ref={main} tabIndex={-1} class={link.value === "lost" ? "stale" : ""}>
+      <main id="main" ref={main} tabIndex={-1} class={`${here ? pageClass(here.page) : ""} ${link.value === "lost" ? "stale" : ""}`}>
         <Content />
       </main>
       <Notices />
