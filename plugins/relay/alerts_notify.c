@@ -43,7 +43,8 @@ const struct mu_option alert_options[ALERT_OPTIONS] = {
      AT(webhook_ca_file),
      .preset = "\"\"",
      .max = 4000,
-     .help = "PEM file with the authorities of the webhook's certificate. Empty: the system's."},
+     .help = "PEM file with the authorities of the webhook's certificate. Empty: the system's. A change restarts the "
+             "relay."},
     {.key = "public_url",
      .type = MU_OPT_STRING,
      AT(public_url),
@@ -56,7 +57,8 @@ const struct mu_option alert_options[ALERT_OPTIONS] = {
      AT(link_secret),
      .flags = MU_OPT_SECRET,
      .max = 1000,
-     .help = "What links are signed with, at least 32 bytes. Empty: a random one, and links end when the server does."},
+     .help = "What links are signed with, at least 32 bytes. Empty: a random one, and links end when the server does. "
+             "A change restarts the relay."},
     {.key = "mail",
      .type = MU_OPT_GROUP,
      AT(mail),

@@ -13,15 +13,14 @@ static const struct mu_option options[] = {
      .preset = "\"\"",
      .max = 512,
      .help = "What clients are told to connect to, \"ws://host:3001\"; the endpoint's \"/ws/ID\" is added. Empty: what "
-             "the request "
-             "for it was addressed to."},
+             "the request for it was addressed to."},
     {.key = "max_message",
      .type = MU_OPT_INT,
      .offset = offsetof(struct config, max_message),
      .preset = "1048576",
      .min = 1024,
      .max = 104857600,
-     .help = "Longest message in bytes; beyond it the connection is closed with 1009."},
+     .help = "Longest message in bytes; beyond it the connection is closed with 1009. A change restarts the relay."},
     {.key = "max_waiting",
      .type = MU_OPT_INT,
      .offset = offsetof(struct config, max_waiting),
@@ -29,7 +28,7 @@ static const struct mu_option options[] = {
      .min = 65536,
      .max = 1073741824,
      .help = "Bytes that may wait for a reader that is slow; beyond them it is closed with 1013. At least twice "
-             "max_message is allowed."},
+             "max_message is allowed. A change restarts the relay."},
     {.key = "max_connections",
      .type = MU_OPT_INT,
      .offset = offsetof(struct config, max_connections),
@@ -51,8 +50,7 @@ static const struct mu_option options[] = {
      .min = 1048576,
      .max = 4294967296,
      .help = "Bytes of messages and device data that may wait for the database, of all endpoints together; beyond them "
-             "the oldest are dropped "
-             "and counted."},
+             "the oldest are dropped and counted."},
     {.key = "messages_per_second",
      .type = MU_OPT_INT,
      .offset = offsetof(struct config, messages_per_second),
@@ -67,7 +65,8 @@ static const struct mu_option options[] = {
      .preset = "15",
      .min = 1,
      .max = 3600,
-     .help = "Seconds between pings. A connection from which nothing came for half as long again is closed."},
+     .help = "Seconds between pings. A connection from which nothing came for half as long again is closed. A change "
+             "restarts the relay."},
     {.key = "flush_every",
      .type = MU_OPT_INT,
      .offset = offsetof(struct config, flush_every),

@@ -27,10 +27,10 @@ static const struct mu_option options[] = {
      .offset = AT(url),
      .flags = MU_OPT_REQUIRED | MU_OPT_SECRET,
      .max = 4096,
-     .help = "The database: \"mysql://user:password@host:port/name\", best as \"env:DATABASE_URL\". User, password and "
-             "name are "
-             "percent-encoded. Of parameters behind \"?\" connect_timeout, socket_timeout, socket, sslaccept and "
-             "sslcert count."},
+     .help =
+         "The database: \"mysql://user:password@host:port/name\", best as \"env:DATABASE_URL\". User, password and "
+         "name are percent-encoded. Of parameters behind \"?\" connect_timeout, socket_timeout, socket, sslaccept and "
+         "sslcert count."},
     {.key = "connect_timeout",
      .type = MU_OPT_INT,
      .offset = AT(connect_timeout),
@@ -44,8 +44,7 @@ static const struct mu_option options[] = {
      .preset = "\"no\"",
      .names = tls_names,
      .help = "Whether the connection is encrypted: \"verified\" also looks whether the server is the one that is "
-             "meant. sslaccept and "
-             "sslcert in the address beat it."},
+             "meant. sslaccept and sslcert in the address beat it."},
     {.key = "ca_file",
      .type = MU_OPT_STRING,
      .offset = AT(ca_file),

@@ -32,16 +32,14 @@ static const struct mu_option options[] = {
      .min = 2,
      .max = 4000,
      .help = "The database's file, \"/var/lib/muster/muster.db\"; made (0600) where there is none. Its folder must "
-             "exist, and "
-             "be on a local disk."},
+             "exist, and be on a local disk."},
     {.key = "synchronous",
      .type = MU_OPT_ENUM,
      .offset = AT(synchronous),
      .preset = "\"full\"",
      .names = synchronous_words,
      .help = "\"full\": what is done is on the disk, whatever happens to the machine; \"normal\": when the power fails "
-             "the last "
-             "moments may be lost, never more, and it is several times faster."},
+             "the last moments may be lost, never more, and it is several times faster."},
     {.key = "limits",
      .type = MU_OPT_GROUP,
      .offset = AT(limits),
