@@ -5,6 +5,8 @@
 
 #include "server.h"
 
+enum { LOOK_MS = 2000 }; /* for logins that have expired */
+
 /* A page that logs in: its connection's data. While its token is judged it outlives the connection if it must. */
 struct visit {
   struct visit *next, **pprev;
@@ -31,6 +33,30 @@ void login_fini(struct status *status)
 {
   while (status->visits)
     visit_free(status->visits); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
+}
+
+void login_opened(struct status *status, const mu_conn *conn)
+{
+  const struct mu_principal *principal = mu_conn_principal(conn);
+  if (principal && principal->expires_s && !mu_timer_active(status->expiry))
+    mu_timer_start(status->expiry, LOOK_MS, LOOK_MS);
+}
+
+void login_tick(void *self)
+{
+  struct status *status = self;
+  int64_t now_s = mu_now_ms() / 1000;
+  bool any = false;
+  for (struct visit *visit = status->visits, *next; visit; visit = next) {
+    next = visit->next;
+    int64_t expires_s = visit->principal ? visit->principal->expires_s : 0;
+    mu_conn *conn = expires_s ? mu_conn_find(status->in, visit->conn) : NULL;
+    any = any || conn;
+    if (conn && expires_s <= now_s)
+      mu_conn_close(conn, MU_CLOSE_REVOKED, "the login has expired");
+  }
+  if (!any)
+    mu_timer_stop(status->expiry);
 }
 
 static void log_refusal(struct status *status, const char *peer, const char *why)

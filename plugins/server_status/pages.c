@@ -169,6 +169,7 @@ int pages_open(void *self, mu_conn *conn)
     result = mu_group_join(status->pages, conn);
   if (result != 0)
     return result;
+  login_opened(status, conn);
   if (status->config->push == PUSH_REPORT) {
     struct greeting greeting = {status, conn};
     result = status->machines->each(status->machines_self, NULL, NULL, greet, &greeting);

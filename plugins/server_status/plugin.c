@@ -274,7 +274,8 @@ static int init(mu_instance *in, const void *config, void **self)
   status->pages = mu_group_new(in, "pages", MU_GROUP_CONFLATE);
   status->second = mu_timer_new(in, pages_tick, status);
   status->warning = mu_timer_new(in, pages_warn, status);
-  if (!status->agents || !status->watchers || !status->pages || !status->second || !status->warning)
+  status->expiry = mu_timer_new(in, login_tick, status);
+  if (!status->agents || !status->watchers || !status->pages || !status->second || !status->warning || !status->expiry)
     goto fail;
   status->refused = mu_counter_get(in, "agents_refused");
   status->replaced = mu_counter_get(in, "agents_replaced");

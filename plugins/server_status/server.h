@@ -37,6 +37,7 @@ struct status {
   mu_map *watchers;  /* ids of the pages' connections, to send them away when the rules change */
   mu_timer *second;  /* builds snapshots while somebody watches */
   mu_timer *warning; /* once the listeners are open */
+  mu_timer *expiry;  /* while pages are there whose login ends */
   mu_text *snapshot; /* the newest */
   mu_text *list;     /* what /api/server/statusInfo last answered, if it is long */
   int64_t list_ns;
@@ -75,6 +76,10 @@ void pages_on_reload(void *self, const struct mu_event *event);
 
 /* pages_admit() with frontend_access = "login". The connection's data is a visit then. */
 int login_admit(struct status *status, const mu_ws_request *request, struct mu_admission *admission);
+/* The page is admitted: it stays until its login ends. */
+void login_opened(struct status *status, const mu_conn *conn);
+/* Timer: closes those whose login has ended. */
+void login_tick(void *self);
 /* The connection has gone. NULL is allowed. */
 void login_left(struct visit *visit);
 /* Frees those whose judgement will never come. */

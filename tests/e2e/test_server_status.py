@@ -8,7 +8,7 @@ import time
 import pytest
 import websockets
 
-from accounts import PASSWORD, Accounts
+from accounts import PASSWORD, Accounts, forge
 from conftest import agent_headers, documented, entry, eventually, fixture, get, static_plugins
 from hostile import Raw, upgrade
 
@@ -554,7 +554,7 @@ def test_a_login_opens_pages_and_rest(tmp_path):
     """The token of somebody who logged in, in a header: judged for REST and for pages, and a page ends when the login is taken back."""
     page = '{ name = "server_status"; config = { push = "snapshot"; frontend_access = "login"; }; }'
     a = Accounts("sqlite", tmp_path / "accounts", more=[page]).begin()
-    _, ann = a.person("ann")
+    id, ann = a.person("ann")
     _, bob = a.person("bob")
 
     def connect(token=None, path="/ws-frontend"):
@@ -588,6 +588,13 @@ def test_a_login_opens_pages_and_rest(tmp_path):
             for _ in range(2):
                 await receive(second)
         assert await refused(ann) in (401, 4002)
+        # It ends by itself as well.
+        end = int(time.time()) + 4
+        short = forge({"userId": id, "username": "ann", "isAdmin": False, "ver": 1, "iat": end - 4, "exp": end})
+        async with connect(short) as link:
+            assert (await receive(link))["data"] == []
+            await asyncio.wait_for(link.wait_closed(), 20)
+            assert link.close_code == 4010 and time.time() >= end
         # Another rule is another start of the plugin: everybody may look then.
         a.server.reload(a.server.conf.read_text().replace('frontend_access = "login"', 'frontend_access = "public"'))
         await asyncio.to_thread(eventually, lambda: a.call("GET", "/api/statistics").status == 200)
