@@ -7,8 +7,8 @@ import pytest
 import websockets
 
 import sessions
-from conftest import SECRET, agent_headers, documented, entry
-from hostile import Raw, status_of
+from conftest import SECRET, agent_headers, documented, entry, eventually, get
+from hostile import TEXT, Raw, frame, status_of
 from hostile import upgrade as upgrade_request
 
 WRONG = "this-is-not-the-secret-99"
@@ -112,22 +112,20 @@ def test_secrets_from_a_file_and_from_the_environment(server, tmp_path):
 @pytest.mark.parametrize("mode", ["up", "slow"])
 def test_only_machines_report(server, mode):
     """Whatever a backend takes a person's secret for: people do not report, judged at once or after the upgrade."""
-    s = server(plugins=[sessions.ORACLE, '{ name = "machines"; }', '{ name = "server_status"; }'], more=sessions.DIRS)
+    s = server(plugins=[sessions.ORACLE, '{ name = "machines"; }', '{ name = "server_status"; }', '{ name = "counters"; }'], more=sessions.DIRS)
     sessions.steer(s, "oracle", mode=mode)
 
-    async def run():
-        async with websockets.connect(s.ws + "/ws-frontend") as page:
-            async with websockets.connect(s.ws + "/ws-report", extra_headers=agent_headers("demo", "machine:demo:x")) as link:
-                await link.send(json.dumps(documented()))
-                assert json.loads(await asyncio.wait_for(page.recv(), 10))["serverId"] == "demo"
+    def link(role):
+        return Raw(s.port).open("/ws-report", *(f"{k}: {v}" for k, v in agent_headers("demo", f"{role}:demo:x").items()))
 
-    asyncio.run(run())
+    with link("machine") as good:
+        good.send(frame(TEXT, json.dumps(documented())))
+        eventually(lambda: get(s.http + "/test/counters").get("reports.demo") == 1)
     for role in ("user", "admin"):
-        headers = agent_headers("demo", f"{role}:demo:x").items()
         if mode == "up":
-            assert upgrade(s, headers)[0] == 401
+            assert upgrade(s, agent_headers("demo", f"{role}:demo:x").items())[0] == 401
         else:
-            assert Raw(s.port).open("/ws-report", *(f"{k}: {v}" for k, v in headers)).close_code() == 1008
+            assert link(role).close_code() == 1008
 
 
 def test_nobody_who_was_refused_can_report(server):

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from conftest import ROOT, Server, entry, eventually, free_port
 from hostile import PING, PONG, TEXT, Raw, closing, frame, refused_address, request, status_of, upgrade
+from sessions import DIRS
 from tls import Pair, Tls, context, dev_certificate
 
 KEY = "a-key-of-the-tests-0123"
@@ -67,7 +68,7 @@ def behind(server, dev, tmp_path):
     started = []
 
     def start(trusted='"127.0.0.1"', limits="", **how):
-        made = server(plugins=plugins(**how), more=f"limits = {{ trusted_proxies = [ {trusted} ]; {limits} }};")
+        made = server(plugins=[*plugins(**how), '{ name = "rest_probe"; }'], more=f"{DIRS}\nlimits = {{ trusted_proxies = [ {trusted} ]; {limits} }};")
         front = Nginx(tmp_path / f"nginx{len(started)}", made.port, dev[0])
         started.append(front)
         return made, front
@@ -91,6 +92,9 @@ def test_the_documented_proxy_passes_everything(behind, agent, dev):
         link.send(request("GET / HTTP/1.1", f"Host: localhost:{front.port}", "Connection: close"))
         answer = link.rest()
         assert status_of(answer) == 200 and b"<html" in answer
+    with Tls(front.port) as link:
+        link.send(request("GET /api/probe/things/1 HTTP/1.1", f"Host: localhost:{front.port}", "Authorization: Bearer user:u", "Connection: close"))
+        assert json.loads(link.rest().split(b"\r\n\r\n", 1)[1])["secure"] is True  # TLS is between the client and nginx
     # A page's WebSocket: its Origin is the proxy's name and port, and must be the page's own.
     for origin, status in ((f"https://localhost:{front.port}", 101), ("https://elsewhere.example", 403)):
         with Tls(front.port) as link:
