@@ -22,6 +22,9 @@ enum {
   CREDENTIAL_SIZE = 64, /* of a principal, with its NUL */
 };
 
+/** mu_principal.credential of who came by a password or a login token, before the number of their sessions. */
+#define SESSION_CREDENTIAL "session:"
+
 /** Filled from the option table in plugin.c. */
 struct config {
   const char *jwt_secret;
@@ -213,6 +216,8 @@ void watch_free(struct watch *watch);
 void watch_note(struct watch *watch, const struct mu_principal *principal, int64_t sessions, bool key);
 /** All of a user's were ended just now (or, with a credential, that key's): nothing is left to watch. True: `*admin` tells the role of before. */
 bool watch_forget(struct watch *watch, const char *id, const char *credential, bool *admin);
+/** Login tokens are worth nothing any more: what they opened is closed, of everybody who is watched. 0 or MU_ENOMEM. */
+int watch_end_logins(struct watch *watch);
 
 /* ---- people.c -------------------------------------------------------------------------------- */
 

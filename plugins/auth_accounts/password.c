@@ -103,11 +103,15 @@ static void job_free(struct job *job)
   free(job);
 }
 
+/* A job's result that is no failure of the job: a wrong password is no error of the server's, and is not counted as one. */
+enum { DIFFERENT = 1 };
+
 static int work(void *context)
 {
   struct job *job = context;
-  return job->make ? password_hash(job->password, job->hash)
-                   : password_verify(job->password, job->known ? job->hash : NULL);
+  int result = job->make ? password_hash(job->password, job->hash)
+                         : password_verify(job->password, job->known ? job->hash : NULL);
+  return result == MU_EREFUSED ? DIFFERENT : result;
 }
 
 /* Frees the job first: whoever is told may begin another. */
@@ -131,7 +135,7 @@ static void worked(void *context, int result)
   }
   struct hasher *hasher = job->hasher;
   hasher->running--;
-  tell(job, result);
+  tell(job, result == DIFFERENT ? MU_EREFUSED : result);
   if (hasher->idle && hasher->running == 0)
     hasher->idle(hasher->idle_context);
   else

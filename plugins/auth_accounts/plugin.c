@@ -17,8 +17,7 @@ static const struct mu_option options[] = {
      .flags = MU_OPT_REQUIRED | MU_OPT_SECRET,
      .max = SECRET_MAX,
      .help = "What login tokens are signed with, at least 32 bytes; the released server's JWT_SECRET keeps its tokens "
-             "good. "
-             "Another one ends all sessions."},
+             "good. Another one ends all sessions."},
     {.key = "token_days",
      .type = MU_OPT_INT,
      AT(token_days),
@@ -220,6 +219,8 @@ static int reconfigure(void *context, const void *given)
     mu_token_key_free(self->key);
     self->key = key;
     mu_log(self->in, MU_LOG_INFO, "jwt_secret is another one: everybody has to log in again");
+    if (watch_end_logins(self->watch) != 0)
+      mu_log(self->in, MU_LOG_ERROR, "what old logins had opened stays open: out of memory");
   }
   self->config = config;
   hasher_bounds(self->hasher, (size_t)config->hash_threads, (size_t)config->hash_queue);

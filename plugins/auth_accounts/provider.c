@@ -15,8 +15,6 @@ enum {
   LONGEST_PASSWORD = 4096,
 };
 
-#define SESSION "session:"
-
 /* A question that is not answered yet. */
 struct judgement {
   struct judgement *next, **link;
@@ -192,7 +190,7 @@ static const struct mu_principal *principal_of(struct self *self, const struct p
   if (key_id[0])
     snprintf(credential, sizeof credential, "%s", key_id);
   else
-    snprintf(credential, sizeof credential, SESSION "%lld", (long long)person->sessions);
+    snprintf(credential, sizeof credential, SESSION_CREDENTIAL "%lld", (long long)person->sessions);
   return mu_principal_new(&(struct mu_principal){.size = sizeof(struct mu_principal),
                                                  .provider = mu_instance_name(self->in),
                                                  .id = id,
@@ -404,10 +402,11 @@ static int known(struct self *self, const struct mu_credential *credential, mu_a
     return 0;
   }
   const struct mu_str secret = credential->secret;
-  size_t prefix = strlen(SESSION);
+  size_t prefix = strlen(SESSION_CREDENTIAL);
   char number[24] = "";
   judgement->sessions = -1;
-  if (secret.len > prefix && secret.len - prefix < sizeof number && memcmp(secret.at, SESSION, prefix) == 0) {
+  if (secret.len > prefix && secret.len - prefix < sizeof number &&
+      memcmp(secret.at, SESSION_CREDENTIAL, prefix) == 0) {
     memcpy(number, secret.at + prefix, secret.len - prefix);
     judgement->sessions = strtoll(number, NULL, 10);
   } else {

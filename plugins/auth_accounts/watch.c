@@ -104,10 +104,12 @@ static void set(struct watch *watch, const struct mu_principal *principal, int64
 void watch_note(struct watch *watch, const struct mu_principal *principal, int64_t sessions, bool key)
 {
   const struct entry *entry = mu_map_get(watch->users, mu_str(principal->id));
-  /* Another program changed the role, and the next look would have found it: connections of before have the old one. */
-  if (entry && entry->principal->role != principal->role) {
+  bool role = entry && entry->principal->role != principal->role, password = entry && entry->sessions < sessions;
+  /* Another program changed it, and the next look would not find it any more: what is open is of before. */
+  if (role || password) {
     bool admin = entry->principal->role == MU_ROLE_ADMIN;
-    mu_log(watch->self->in, MU_LOG_INFO, "user \"%s\" has another role now", principal->name);
+    mu_log(watch->self->in, MU_LOG_INFO, "user \"%s\" has another %s now; what is open is closed", principal->name,
+           role ? "role" : "password");
     provider_revoke(watch->self, principal->id, principal->name, admin, "");
   }
   set(watch, principal, sessions, false);
@@ -123,6 +125,25 @@ bool watch_forget(struct watch *watch, const char *id, const char *credential, b
   *admin = entry->principal->role == MU_ROLE_ADMIN;
   entry_free(watch, entry);
   return true;
+}
+
+int watch_end_logins(struct watch *watch)
+{
+  size_t count = 0;
+  struct entry **entries = calloc(watch->count + 1, sizeof *entries);
+  if (!entries)
+    return MU_ENOMEM;
+  for (struct entry *entry = watch->first; entry; entry = entry->next)
+    if (!entry->key)
+      entries[count++] = entry;
+  for (size_t i = 0; i < count; i++) {
+    char credential[CREDENTIAL_SIZE];
+    const struct mu_principal *who = entries[i]->principal;
+    snprintf(credential, sizeof credential, SESSION_CREDENTIAL "%lld", (long long)entries[i]->sessions);
+    provider_revoke(watch->self, who->id, who->name, who->role == MU_ROLE_ADMIN, credential);
+  }
+  free(entries);
+  return 0;
 }
 
 /* ---- looks ----------------------------------------------------------------------------------- */

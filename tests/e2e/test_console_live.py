@@ -12,6 +12,7 @@ import websockets
 from accounts import PASSWORD, forge
 from conftest import SANITIZED, agent_headers, documented, entry, eventually, static_plugins
 from consoles import Reader, console, machine, report, ticket  # noqa: F401
+from test_accounts_admin import add_admin, password_of
 
 TOKEN = 'a "token" of pages-0123'
 
@@ -110,6 +111,51 @@ def test_the_channel_ends_with_the_login(console):
         late = ticket(a, forge({"userId": id, "username": "ann", "isAdmin": False, "ver": 0, "iat": now, "exp": int(time.time()) + 2}))
         time.sleep(2.5)
         assert await closed(a.server, {"type": "hello", "ticket": late}) == 4010
+
+    asyncio.run(run())
+
+
+def test_another_secret_ends_channels_and_tickets(console):
+    """jwt_secret is changed where tokens may have leaked."""
+    a = console()
+    _, token = a.person("ann")
+    _, key_text = a.key(token)
+
+    async def run():
+        link = await machine(a.server, key_text, "m1")  # came with a key, which is still good
+        async with Reader(a.server, {"type": "hello", "ticket": ticket(a, token)}) as reader, Reader(a.server, {"type": "hello"}) as nobody:
+            await reader.until("ready")
+            await nobody.until("ready")
+            left = ticket(a, token)
+            a.secret = "another-jwt-secret-0123456789-abcdefgh"
+            a.secrets.add(a.secret)
+            a.server.reload(a.server.text(a.plugins()))
+            with pytest.raises(websockets.ConnectionClosed) as end:
+                await reader.settle(10)
+            assert end.value.code == 4010
+            assert await closed(a.server, {"type": "hello", "ticket": left}) == 4002
+            await report(link, 1, zoo={"lions": 1})
+            await link.ping()
+            assert link.open
+            await nobody.settle()
+        await link.close()
+
+    asyncio.run(run())
+
+
+def test_a_password_of_another_program_ends_the_channel_though_its_owner_logs_in_here(console):
+    """musterd --add-admin, while somebody else is in; the look for such changes comes later than the login."""
+    a = console(options="watch_every = 60.0;")
+
+    async def run():
+        async with Reader(a.server, {"type": "hello", "ticket": ticket(a, a.token)}) as reader:
+            await reader.until("ready")
+            password = password_of(add_admin(a, "admin", port=a.server.port))
+            a.secrets.add(password)
+            assert a.me(a.login("admin", password).data["token"]).status == 200
+            with pytest.raises(websockets.ConnectionClosed) as end:
+                await reader.settle(10)
+            assert end.value.code == 4010
 
     asyncio.run(run())
 
