@@ -252,6 +252,19 @@ def test_plugins_and_how_they_do(console):
     eventually(lambda: not {"init_error", "second"} & {p["instance"] for p in a.call("GET", "/api/console/plugins", token=a.token).json})
 
 
+def test_what_people_do_wrong_is_no_error_of_a_plugin(console):
+    """A refused password is counted as a refused login; the administrator's page shows errors of plugins in red."""
+    a = console()
+    a.person("ann")
+    for password in ("Wrong-password-1", "Wrong-password-2"):
+        assert a.call("POST", "/api/auth/login", {"username": "ann", "password": password}).status == 401
+    assert a.call("POST", "/api/auth/login", {"username": "nobody_here", "password": "Wrong-password-1"}).status == 401
+    own = {p["instance"]: p for p in a.call("GET", "/api/console/plugins", token=a.token).json}["auth_accounts"]
+    assert own["counters"]["logins_refused"] >= 3
+    assert {c["name"]: c["errors"] for c in own["callbacks"] if c["errors"]} == {}
+    assert {c["name"]: c for c in own["callbacks"]}["job"]["calls"] >= 3  # they were compared
+
+
 def texts(value):
     if isinstance(value, dict):
         for each in value.values():
