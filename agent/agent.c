@@ -237,9 +237,11 @@ static const struct mui_flag flags[] = {
      .run = list},
     {.name = "join",
      .argument = "URL",
-     .help = "report to this server: asks for the API key (or reads it from\n                        standard input), "
-             "tries it "
-             "once, saves it, writes conf.d/uplink.conf",
+     .help =
+         "report to this server: asks for the API key (or reads it from\n                        standard input), "
+         "tries it "
+         "once, saves it, writes conf.d/uplink.conf\n                        (and a configuration where there is none)",
+     .without = join_preset,
      .run = join_run},
 };
 

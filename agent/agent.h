@@ -63,6 +63,8 @@ void service_stop(struct agent *agent);
 void service_free(struct agent *agent);
 
 /* ---- join.c: --join ---- */
+/* The configuration that it writes where there is none. */
+extern const char join_preset[];
 void join_run(struct mui_app *app);
 /* What uplinks ask of agent/1, while one of them tries the key. */
 struct mu_str join_key(struct agent *agent, const char *server);

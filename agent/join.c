@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * --join URL: the key is read, tried once by the very uplink that will use it, and saved; then conf.d gets that uplink.
+ * --join URL: the key is read, tried once by the very uplink that will use it, and saved; then conf.d gets that uplink. Where there is no
+ * configuration at all, one is written as well.
  *
  * Started as root, everything but the last step is done as the user that the service runs as, so that the key is where the service looks for it
  * and belongs to it.
@@ -138,7 +139,22 @@ static void become_root(struct join *join)
   join->lowered = false;
 }
 
-/* ---- the last step: conf.d/uplink.conf -------------------------------------------------------- */
+/* ---- the last step: conf.d/uplink.conf, and the configuration where there is none --------------- */
+
+/* As etc/agent.conf has them. */
+const char join_preset[] = "# Written by muster-agent --join, as there was no configuration; yours from now on. Where "
+                           "reports go is in conf.d/uplink.conf.\n"
+                           "# Every option, with its meaning: share/muster/examples/agent.conf where Muster is "
+                           "installed, and muster-agent --describe\n"
+                           "\n"
+                           "# What is measured, and how often, in seconds.\n"
+                           "collectors = (\n"
+                           "  { name = \"cpu\"; interval = 5.0; },\n"
+                           "  { name = \"memory\"; interval = 5.0; },\n"
+                           "  { name = \"disk\"; interval = 5.0; deadline = 4.0; },\n"
+                           "  { name = \"network\"; interval = 5.0; },\n"
+                           "  { name = \"system\"; interval = 5.0; }\n"
+                           ");\n";
 
 /* "FOLDER/conf.d" and "FOLDER/conf.d/uplink.conf" beside the configuration; to be freed. */
 static bool paths(const struct agent *agent, char **folder, char **file)
@@ -236,20 +252,72 @@ static bool write_file(const char *path, const struct mu_buf *text)
   return good;
 }
 
+/* There, and open to the service's user, whatever the umask. */
+static bool have_folder(const char *folder)
+{
+  return mkdir(folder, 0755) == 0 ? chmod(folder, 0755) == 0 : errno == EEXIST;
+}
+
 /* False: it cannot be written, and the program ends. */
+static bool write_or_fail(struct agent *agent, const char *folder, const char *file, const struct mu_buf *text)
+{
+  if (!text->failed && have_folder(folder) && write_file(file, text))
+    return true;
+  fail(agent, MUI_STATUS_RUNTIME, "the server takes the key, and it is saved, but %s cannot be written: %s", file,
+       strerror(text->failed ? ENOMEM : errno));
+  return false;
+}
+
 static bool write_uplink(struct agent *agent, const char *folder, const char *file)
 {
   struct mu_buf text = MU_BUF_INIT;
   if (agent->join->known)
     return true;
   make_text(agent, file, &text);
-  bool good = !text.failed && (mkdir(folder, 0755) == 0 || errno == EEXIST) && write_file(file, &text);
-  int error = errno;
+  bool good = write_or_fail(agent, folder, file, &text);
   mu_buf_free(&text);
-  if (!good)
-    fail(agent, MUI_STATUS_RUNTIME, "the server takes the key, and it is saved, but %s cannot be written: %s", file,
-         strerror(error));
   return good;
+}
+
+/* The folder of the configuration; to be freed. */
+static char *home_of(const struct agent *agent)
+{
+  const char *path = agent->app->path, *slash = strrchr(path, '/');
+  return slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+}
+
+static bool write_configuration(struct agent *agent)
+{
+  if (!agent->app->made)
+    return true;
+  MU_AUTO_FREE char *folder = home_of(agent);
+  struct mu_buf text = MU_BUF_INIT;
+  mu_buf_adds(&text, agent->app->made);
+  bool good = folder && write_or_fail(agent, folder, agent->app->path, &text);
+  if (!folder)
+    fail(agent, MUI_STATUS_RUNTIME, "out of memory");
+  mu_buf_free(&text);
+  return good;
+}
+
+/* Where a configuration is to be made: whether it can be, before anybody is asked for a key. */
+static bool may_write(struct agent *agent)
+{
+  if (!agent->app->made)
+    return true;
+  MU_AUTO_FREE char *folder = home_of(agent);
+  const char *at = folder;
+  if (folder && faccessat(AT_FDCWD, folder, F_OK, AT_EACCESS) < 0 && errno == ENOENT) {
+    char *slash = strrchr(folder, '/'); /* the folder itself is made, what is above it is not */
+    if (slash)
+      slash[slash == folder ? 1 : 0] = '\0';
+    at = slash ? folder : ".";
+  }
+  if (folder && faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) == 0)
+    return true;
+  fail(agent, MUI_STATUS_CONFIG, "there is no configuration at %s, and none can be written there: %s%s",
+       agent->app->path, strerror(errno), geteuid() != 0 && errno == EACCES ? " (try sudo, or -c FILE)" : "");
+  return false;
 }
 
 /* An uplink without a key would end the agent. */
@@ -286,11 +354,14 @@ static void on_success(struct agent *agent, const char *why)
     return;
   }
   become_root(join);
-  if (!write_uplink(agent, folder, file))
+  if (!write_configuration(agent) || !write_uplink(agent, folder, file))
     return;
   warn_of_others(agent, file);
-  printf("%s.\nThe key is saved in %s%s%s.\nNow start the agent, or restart it if it runs.\n", why, agent->key_folder,
+  printf("%s.\nThe key is saved in %s%s%s.\n", why, agent->key_folder,
          join->known ? ", and the configuration has this uplink already" : ", the uplink in ", join->known ? "" : file);
+  if (agent->app->made)
+    printf("There was no configuration: %s was written, with the usual collectors.\n", agent->app->path);
+  printf("Now start the agent, or restart it if it runs.\n");
   fflush(stdout);
   finish(agent, MUI_STATUS_OK);
 }
@@ -450,6 +521,8 @@ void join_run(struct mui_app *app)
       fail(agent, MUI_STATUS_CONFIG, "the URL must not have blanks, quotes, backslashes or anything beyond ASCII");
       return;
     }
+  if (!may_write(agent))
+    return;
   if (!become_keeper(agent)) {
     fail(agent, MUI_STATUS_RUNTIME, "the user of the service cannot be taken on: %s", strerror(errno));
     return;

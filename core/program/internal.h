@@ -24,6 +24,9 @@ struct mui_setup {
 /* NULL: nothing could be read. Otherwise problems->errors tells whether it can be used. */
 struct mui_setup *mui_setup_load(const struct mui_program *program, const char *path, unsigned kinds,
                                  struct mui_problems *problems);
+/* The same from a text, as if it were that file. */
+struct mui_setup *mui_setup_make(const struct mui_program *program, const char *path, const char *text, unsigned kinds,
+                                 struct mui_problems *problems);
 void mui_setup_free(const struct mui_program *program, struct mui_setup *setup);
 /*
  * This program's path, for its own children; in `path` or constant. A replaced program is only reached through /proc; otherwise the

@@ -217,7 +217,7 @@ int mui_program_main(const struct mui_program *program, int argc, char **argv)
   default_path(&command);
   if (command.describe)
     return describe(&command);
-  if (!command.path_given && access(command.path, F_OK) < 0) {
+  if (!command.path_given && access(command.path, F_OK) < 0 && !(command.flag && command.flag->without)) {
     fprintf(stderr, "%s: there is no configuration: neither ./etc/%s nor %s; name one with -c FILE\n", program->name,
             program->file, command.path);
     return MUI_STATUS_CONFIG;

@@ -96,6 +96,7 @@ struct mui_app {
   const void *config;          /* the program's struct as it is in force; replaced by a reload */
   const struct mui_plan *plan; /* likewise: its folders and entries */
   const char *path;            /* of the configuration file */
+  const char *made;            /* there is no such file: this text of the flag's is in force. NULL: there is one */
   const char *argument;        /* of the flag that runs; NULL: it has none */
   unsigned switches;           /* bit n: the program's n-th flag was given, and has no run() */
   void *state;                 /* the program's own */
@@ -112,6 +113,7 @@ struct mui_flag {
   /* A service: only what provides it is started, and what that needs; `prepare` is not called. NULL: everything. */
   const char *only;
   const char *only_from; /* the plugin that people are told to configure when nothing provides it */
+  const char *without;   /* the configuration where there is no file, see `made` in mui_app. NULL: that is an error */
 };
 
 /* One program. All callbacks on the loop thread; those that are not needed are NULL. */

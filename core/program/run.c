@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The service: its parts put together, its end in order. */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -274,7 +275,10 @@ int mui_run(const struct mui_program *program, const char *path, const struct mu
                           .flag = flag,
                           .kinds = kinds,
                           .terminal = -1};
-  run->setup = mui_setup_load(program, path, kinds, &problems);
+  if (flag && flag->without && access(path, F_OK) < 0 && errno == ENOENT)
+    run->app.made = flag->without;
+  run->setup = run->app.made ? mui_setup_make(program, path, run->app.made, kinds, &problems)
+                             : mui_setup_load(program, path, kinds, &problems);
   if (run->setup && flag) {
     run->setup->plan.only = flag->only;
     run->setup->plan.only_from = flag->only_from;

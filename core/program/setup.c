@@ -109,17 +109,18 @@ static bool make_plan(const struct mui_program *program, struct mui_setup *setup
   return true;
 }
 
-struct mui_setup *mui_setup_load(const struct mui_program *program, const char *path, unsigned kinds,
-                                 struct mui_problems *problems)
+/* Takes `file`, which may be NULL: it could not be read. */
+static struct mui_setup *setup_of(const struct mui_program *program, mui_config *file, unsigned kinds,
+                                  struct mui_problems *problems)
 {
-  struct mui_setup *setup = calloc(1, sizeof(*setup));
-  if (!setup)
-    goto no_memory;
-  setup->file = mui_config_load(path, program->appending, program->foreign, problems);
-  if (!setup->file) {
-    mui_setup_free(program, setup);
+  struct mui_setup *setup = file ? calloc(1, sizeof(*setup)) : NULL;
+  if (!file)
     return NULL;
+  if (!setup) {
+    mui_config_free(file);
+    goto no_memory;
   }
+  setup->file = file;
   const mui_setting *root = mui_config_root(setup->file);
   size_t before = problems->errors;
   setup->config = mui_options_read(root, root, &program->options, program->config_size, problems);
@@ -135,6 +136,18 @@ no_memory:
   mui_setup_free(program, setup);
   mui_problem(problems, false, NULL, 0, "out of memory");
   return NULL;
+}
+
+struct mui_setup *mui_setup_load(const struct mui_program *program, const char *path, unsigned kinds,
+                                 struct mui_problems *problems)
+{
+  return setup_of(program, mui_config_load(path, program->appending, program->foreign, problems), kinds, problems);
+}
+
+struct mui_setup *mui_setup_make(const struct mui_program *program, const char *path, const char *text, unsigned kinds,
+                                 struct mui_problems *problems)
+{
+  return setup_of(program, mui_config_load_text(path, text, strlen(text), problems), kinds, problems);
 }
 
 void mui_setup_free(const struct mui_program *program, struct mui_setup *setup)

@@ -2,6 +2,7 @@
 /* What the server says to the agent. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "uplink_state.h"
 
@@ -73,9 +74,20 @@ static void stored(struct uplink *uplink, const struct mu_json_value *boot, cons
   mu_count(uplink->acknowledged, before - uplink->window.count);
 }
 
+/* What people will see: ids say nothing to them. */
+static const char *shown_name(const struct uplink *uplink, char *room, size_t size)
+{
+  if (uplink->config->name)
+    return uplink->config->name;
+  if (gethostname(room, size) < 0)
+    snprintf(room, size, "?");
+  room[size - 1] = '\0';
+  return room;
+}
+
 static void on_success(struct uplink *uplink, const struct fields *got)
 {
-  char user[129], machine[129];
+  char user[129], machine[129], host[256];
   bool by_key = uplink->state == STATE_KEY;
   if (!by_key && uplink->state != STATE_TOKEN)
     return;
@@ -93,7 +105,8 @@ static void on_success(struct uplink *uplink, const struct fields *got)
          by_key ? "with the API key" : "by its session", user, machine);
   if (by_key)
     uplink_save_key(uplink);
-  uplink_attempted(uplink, 0, "%s knows the API key: user %s, machine %s", uplink->server.text, user, machine);
+  uplink_attempted(uplink, 0, "%s knows the API key, and will show this machine as \"%s\"", uplink->server.text,
+                   shown_name(uplink, host, sizeof host));
   uplink->durable = got->durable.kind == MU_JSON_BOOL && got->durable.boolean;
   uplink->known = true;
   mu_text_unref(uplink->info);

@@ -2,6 +2,7 @@
 """muster-agent --join URL: the key from standard input or a terminal, tried once, saved, and an uplink in conf.d."""
 import os
 import pwd
+import re
 import shlex
 import stat
 import subprocess
@@ -10,7 +11,7 @@ import time
 import pytest
 
 import sessions
-from conftest import BUILD, eventually, free_port
+from conftest import BUILD, ROOT, eventually, free_port
 from sessions import DIRS, KEY, SECOND_KEY, machines
 from test_terminal import terminal  # noqa: F401
 from uplinks import save
@@ -57,7 +58,8 @@ def untouched(folder, tmp_path):
 def test_a_machine_joins_and_is_live(s, home, tmp_path, key):
     folder = home()
     done = join(folder, s.ws, key=key)
-    assert done.returncode == 0 and "user alice" in done.stdout and str(tmp_path / "keys") in done.stdout, (done.stdout, done.stderr)
+    assert done.returncode == 0 and f'as "{os.uname().nodename}"' in done.stdout and str(tmp_path / "keys") in done.stdout, (done.stdout, done.stderr)
+    assert "user" not in done.stdout and "no configuration" not in done.stdout  # ids say nothing to people
     file, = keys(tmp_path)
     assert file.read_text() == KEY + "\n" and stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
@@ -122,7 +124,7 @@ def test_an_uplink_that_is_configured_already_keeps_its_options(s, home, tmp_pat
     """Its own name and machine id are used for the try, only the key is saved."""
     folder = home(f'{{ name = "session"; config = {{ url = "{s.ws}"; name = "Named"; machine_id = "box-7"; }}; }}')
     done = join(folder, s.ws)
-    assert done.returncode == 0 and "machine box-7" in done.stdout and "already" in done.stdout, (done.stdout, done.stderr)
+    assert done.returncode == 0 and 'as "Named"' in done.stdout and "already" in done.stdout, (done.stdout, done.stderr)
     assert len(keys(tmp_path)) == 1 and not (folder / "conf.d").exists()
 
 
@@ -157,9 +159,57 @@ def test_at_a_terminal_the_key_is_not_seen(terminal, s, home, tmp_path):  # noqa
     terminal.type(KEY)
     terminal.key("Enter")
     terminal.see("status=0")
-    assert KEY not in terminal.text() and "user alice" in terminal.text()
+    assert KEY not in terminal.text() and "knows the API key" in terminal.text()
     assert keys(tmp_path)[0].read_text() == KEY + "\n"
     terminal.echoes()
+
+
+def listed(path):
+    """The collectors of a configuration: names and options, as they are written."""
+    text = re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.M)
+    text = re.search(r"^collectors = \((.*?)^\);", text, re.S | re.M)[1]
+    return [(name, *re.findall(r"(?:interval|deadline) = [0-9.]+", rest)) for name, rest in re.findall(r'name = "(\w+)";([^}]*)', text)]
+
+
+@pytest.mark.parametrize("below", ["agent.conf", "etc/agent.conf"])
+def test_where_there_is_no_configuration_one_is_written(s, tmp_path, below):
+    """A fresh machine: the agent is installed, nothing is configured. Two lines are enough; a third party's umask is no obstacle."""
+    path, environment = tmp_path / below, {**os.environ, "STATE_DIRECTORY": str(tmp_path / "keys")}
+    command = [BUILD / "bin/muster-agent", "-c", path]
+    # A refused key leaves the machine as fresh as it was.
+    refused = subprocess.run([*command, "--join", s.ws], input="a-key-that-nobody-has-0123", capture_output=True, text=True, timeout=60, env=environment)
+    assert refused.returncode == 77 and not path.exists() and not (tmp_path / "etc").exists() and not (path.parent / "conf.d").exists(), refused.stderr
+    done = subprocess.run([*command, "--join", s.ws], input=KEY, capture_output=True, text=True, timeout=60, env=environment, umask=0o077)
+    assert done.returncode == 0 and f"There was no configuration: {path} was written" in done.stdout, (done.stdout, done.stderr)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644 and stat.S_IMODE((path.parent / "conf.d/uplink.conf").stat().st_mode) == 0o644
+    assert stat.S_IMODE((path.parent / "conf.d").stat().st_mode) == 0o755 and KEY not in path.read_text()
+    if path.parent != tmp_path:
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+    file, = keys(tmp_path)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert listed(path) == listed(ROOT / "etc/agent.conf")  # what it measures does not depend on who wrote the file
+    check = subprocess.run([*command, "--check-config"], capture_output=True, text=True)
+    assert check.returncode == 0 and check.stderr == "", check.stderr
+    with subprocess.Popen([*command, "--service"], stderr=open(tmp_path / "log", "w"), env=environment) as agent:
+        try:
+            eventually(lambda: [m for m in machines(s).values() if m["status"] == "online" and "cpu" in m["metrics"]], 20)
+        finally:
+            agent.terminate()
+    # What is there is never written again.
+    path.write_text(path.read_text().replace("interval = 5.0", "interval = 7.0"))
+    again = subprocess.run([*command, "--join", s.ws], input=KEY, capture_output=True, text=True, timeout=60, env=environment)
+    assert again.returncode == 0 and "no configuration" not in again.stdout and "interval = 7.0" in path.read_text(), again.stderr
+
+
+def test_where_no_configuration_can_be_written_nobody_is_asked(tmp_path):
+    """Before the server hears of the key."""
+    path = tmp_path / "no/such/agent.conf"
+    done = subprocess.run([BUILD / "bin/muster-agent", "-c", path, "--join", "ws://127.0.0.1:1/"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 78 and f"there is no configuration at {path}, and none can be written there: No such file" in done.stderr, done.stderr
+    # The other ways to start still say that there is none.
+    done = subprocess.run([BUILD / "bin/muster-agent", "--once"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    if not os.path.exists("/etc/muster/agent.conf"):
+        assert done.returncode == 78 and "there is no configuration" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
