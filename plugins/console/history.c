@@ -316,8 +316,9 @@ static int unknown(mu_http *request, unsigned retry_after_s)
   char after[16];
   snprintf(after, sizeof after, "%u", retry_after_s);
   mu_http_set(request, "Retry-After", after);
-  return mu_rest_error(request, 503, "SERVICE_UNAVAILABLE",
-                       MU_WORDS("nobody can tell who you are just now; try again later", "暂时无法验证身份，请稍后再试"));
+  return mu_rest_error(
+      request, 503, "SERVICE_UNAVAILABLE",
+      MU_WORDS("nobody can tell who you are just now; try again later", "暂时无法验证身份，请稍后再试"));
 }
 
 static void on_judged(void *context, const struct mu_auth_answer *verdict)

@@ -70,7 +70,8 @@ static int get_site(void *self, mu_http *request)
                      *missing = json_object_new_object();
   bool good = add_text(body, "name", mu_node_name(console->in)) &&
               add_text(body, "version", mu_host_version(console->in)) &&
-              add_text(body, "status", status_word(console)) && add_flag(body, "login", rest_judged(console, MU_CREDENTIAL_PASSWORD)) &&
+              add_text(body, "status", status_word(console)) &&
+              add_flag(body, "login", rest_judged(console, MU_CREDENTIAL_PASSWORD)) &&
               add_text(body, "agent_url", console->config->agent_url) && add_flag(pages, "status", true) &&
               add_flag(pages, "plugins", true) && add_text(pages, "history", history ? "ring" : "");
   for (size_t i = 0; good && i < PARTS; i++)

@@ -11,7 +11,7 @@
 
 struct column {
   char name[RING_NAME];
-  float values[RING_SLOTS]; /* NaN: a gap */
+  uint16_t values[RING_SLOTS]; /* see pack() */
 };
 
 struct ring {
@@ -30,6 +30,38 @@ static const char *const reserved[] = {
     "disk.used_percent", "network.rx_speed",    "network.tx_speed",
     "cpu.load1",         "memory.used",
 };
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+/*
+ * A sign, 7 bits of exponent, 8 of what follows the leading one: within 0.2 % from 1e-9 to 1e29. A chart shows no more, and twice as many
+ * series have room as with float32.
+ */
+enum { GAP = 0xffff, BIAS = 30, EXPONENTS = 126 };
+
+static bool fits(double value)
+{
+  return fabs(value) < ldexp(1, EXPONENTS - BIAS - 1);
+}
+
+static uint16_t pack(double value)
+{
+  int exponent;
+  long fraction = lround((frexp(fabs(value), &exponent) * 2 - 1) * 256);
+  exponent += BIAS + (fraction == 256);
+  if (value == 0 || exponent < 1)
+    return 0;
+  return (uint16_t)((value < 0 ? 0x8000 : 0) | exponent << 8 | (fraction & 255));
+}
+
+static double unpack(uint16_t packed)
+{
+  int exponent = packed >> 8 & 127;
+  double value = exponent ? ldexp(1 + (packed & 255) / 256.0, exponent - BIAS - 1) : 0;
+  return packed & 0x8000 ? -value : value;
+}
+
+/* ---- rings ----------------------------------------------------------------------------------- */
 
 struct ring *ring_new(void)
 {
@@ -71,7 +103,7 @@ const char *ring_name(const struct ring *ring, size_t series)
 static void clear_step(struct ring *ring, int64_t step)
 {
   for (uint32_t i = 0; i < ring->count; i++)
-    ring->columns[i].values[step % RING_SLOTS] = NAN;
+    ring->columns[i].values[step % RING_SLOTS] = GAP;
 }
 
 /* Steps without a report are gaps. A clock that went back takes what it had seen of the future with it. */
@@ -127,7 +159,7 @@ static void name_column(struct column *column, const char *name)
   memset(column, 0, sizeof *column);
   snprintf(column->name, sizeof column->name, "%s", name);
   for (int i = 0; i < RING_SLOTS; i++)
-    column->values[i] = NAN;
+    column->values[i] = GAP;
 }
 
 /* The place of a series that has nothing of the last hour. Looked for until the first number of a report finds no room. */
@@ -136,7 +168,7 @@ static struct column *reuse(struct ring *ring, const char *name)
   for (uint32_t i = 0; ring->left_out == 0 && i < ring->count; i++) {
     struct column *column = &ring->columns[i];
     int slot = 0;
-    while (slot < RING_SLOTS && isnan(column->values[slot]))
+    while (slot < RING_SLOTS && column->values[slot] == GAP)
       slot++;
     if (slot == RING_SLOTS && !is_reserved(column->name)) {
       name_column(column, name);
@@ -162,14 +194,14 @@ static struct column *add(struct ring **at, const char *name)
 
 static void put(struct ring **at, const char *name, double value)
 {
-  if (!isfinite((float)value))
+  if (!fits(value)) /* or is no number */
     return;
   struct column *column = find(*at, name);
   if (!column && !(column = add(at, name))) {
     (*at)->left_out++;
     return;
   }
-  column->values[(*at)->newest % RING_SLOTS] = (float)value;
+  column->values[(*at)->newest % RING_SLOTS] = pack(value);
 }
 
 static bool number(struct json_object *value, double *out)
@@ -298,9 +330,9 @@ bool ring_value(const struct ring *ring, size_t series, int64_t from_ms, int64_t
   if (end > ring->newest + 1)
     end = ring->newest + 1;
   for (int64_t step = first < 0 ? 0 : first; step < end; step++) {
-    float one = ring->columns[series].values[step % RING_SLOTS];
-    if (!isnan(one)) {
-      sum += (double)one;
+    uint16_t one = ring->columns[series].values[step % RING_SLOTS];
+    if (one != GAP) {
+      sum += unpack(one);
       count++;
     }
   }
