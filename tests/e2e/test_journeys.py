@@ -88,8 +88,9 @@ class Place:
         command = f"{BUILD}/bin/muster-agent -c {folder}/muster-agent.conf"
         conf = f'key_dir = "{folder}/keys";\ncollectors = ( {{ name = "cpu"; interval = 0.5; }}, {{ name = "memory"; interval = 0.5; }} );\nadaptive = "off";\n'
         (folder / "muster-agent.conf").write_text(conf)
-        assert "| sudo muster-agent --join " in line
-        done = subprocess.run(["sh", "-c", line.replace("sudo muster-agent", command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        said = "sudo muster-agent -c /etc/muster/agent.conf"  # what the service reads
+        assert f"| {said} --join " in line
+        done = subprocess.run(["sh", "-c", line.replace(said, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
         assert done.returncode == 0, done.stdout
         self.joined = Program("muster-agent", folder, conf, arguments=["--service"])
 

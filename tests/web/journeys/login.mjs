@@ -6,6 +6,15 @@ export default async function (j) {
   await page.waitForSelector("#login");
   await page.fill("#login input[name=username]", j.user);
   await page.fill("#login input[name=password]", "Wrong-password-1");
+  // What was typed can be looked at, and hidden again.
+  const show = page.getByRole("button", { name: /^Show password/ });
+  const password = page.locator("#login input[name=password]");
+  for (const [pressed, type] of [["true", "text"], ["false", "password"]]) {
+    await show.click();
+    assert.equal(await show.getAttribute("aria-pressed"), pressed);
+    assert.equal(await password.getAttribute("type"), type);
+    assert.equal(await password.inputValue(), "Wrong-password-1");
+  }
   await page.click("#login button[type=submit]");
   await page.waitForSelector('#login [role="alert"]');
   await page.fill("#login input[name=password]", j.password);
@@ -26,6 +35,11 @@ export default async function (j) {
   await page.waitForSelector("#sign-in");
   await j.go(page, "/relay");
   await page.waitForSelector("#login");
+
+  // One that is missing is what the keyboard is at.
+  await page.fill("#login input[name=username]", j.user);
+  await page.keyboard.press("Enter");
+  await j.until(page, () => document.activeElement?.name === "password" && document.activeElement.getAttribute("aria-invalid") === "true");
 
   // "Stay signed in" holds in a new page of the same browser.
   await page.fill("#login input[name=username]", j.user);

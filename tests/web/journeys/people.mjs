@@ -15,6 +15,7 @@ export default async function (j) {
   const page = await j.open("#/register");
   await page.waitForSelector("#register");
   await j.fits(page, "register");
+  await j.until(page, () => document.activeElement?.name === "code"); // to be typed at once
   await page.fill("#register [name=code]", code);
   await page.fill("#register [name=username]", name);
   await page.fill("#register [name=email]", "no address");
@@ -27,16 +28,34 @@ export default async function (j) {
   await page.waitForSelector("#sign-out, #login");
   if (await page.locator("#login").count()) await j.login(page, name);
 
-  // A machine: the lines that are shown are pasted, and the page sees it come.
+  // With an administrator's link the code is there already.
+  const linked = await j.open(`#/register?code=${code}`);
+  await j.until(linked, (text) => document.activeElement?.name === "username" && document.querySelector("#register [name=code]").value === text, code);
+  await linked.context().close();
+
+  // A machine: the lines that are shown are pasted, and the page sees it come; not another one, which comes back meanwhile.
+  const watch = await j.open();
+  await watch.waitForSelector('[data-id="second"][data-online="true"]');
+  await j.ask("stop_agent", { id: "second" });
+  await watch.waitForSelector('[data-id="second"][data-online="false"]');
   await j.go(page, "/add");
+  await j.until(page, () => document.activeElement?.name === "machine");
   await page.fill("#add input[name=machine]", "journey-machine");
   await page.click("#add button[type=submit]");
   await page.waitForSelector("#lines .copy code");
   const [join, start] = await page.locator("#lines .copy code").allInnerTexts();
   assert.equal(start, "sudo systemctl enable --now muster-agent");
+  assert.equal(await page.evaluate(() => document.activeElement.localName), "h2"); // not nowhere
+  assert.match(await page.locator("#lines").innerText(), /Other machines cannot reach 127\.0\.0\.1/);
+  await j.ask("start_agent", { id: "second" });
+  await watch.waitForSelector('[data-id="second"][data-online="true"]');
+  await watch.context().close();
+  await page.waitForTimeout(500);
+  assert.ok(!(await page.locator("#add").innerText()).includes("is here."), "somebody else's machine was greeted");
   await j.fits(page, "the lines");
   await j.ask("paste", { line: join });
   await j.until(page, () => document.querySelector("#add").innerText.includes("is here."));
+  assert.ok((await page.locator("#add .arrived").innerText()).includes(j.hostname));
   await page.click('#add a[href*="/machine/"]');
   await page.waitForSelector(".machine .tiles");
   const key = join.match(/'([^']+)'/)[1];
@@ -53,6 +72,10 @@ export default async function (j) {
 
   // Banned: the page is signed out by itself, and the log says why.
   await j.go(admin, "/admin");
+  // Nothing that is pressed is smaller than a finger.
+  await admin.waitForSelector("#users a.figure");
+  const small = await admin.evaluate(() => [...document.querySelectorAll("main :is(a, button, input, select)")].map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()]).filter(([, box]) => box.width < 24 || box.height < 24).map(([text]) => text));
+  assert.deepEqual(small, []);
   await admin.getByRole("button", { name: `Ban: ${name}`, exact: true }).click();
   await admin.locator("dialog input").first().fill("because <b>of</b> this");
   await admin.locator("dialog button.danger, dialog button[type=submit]").first().click();

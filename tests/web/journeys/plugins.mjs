@@ -21,6 +21,18 @@ export default async function (j) {
   const text = await page.locator("main").innerText();
   assert.ok(text.includes("jwt_secret") && text.includes("secret"));
   assert.ok(answers.length >= 2);
+  // Lists are entries of one row each, and what is not set is not in the way; who looks for it finds it.
+  assert.ok((await page.locator(".config .entries li").count()) > 5);
+  assert.ok(!(await page.locator(".config").allInnerTexts()).some((said) => said.includes("not set") || said.includes("tls.key")), "what is not set");
+  await page.getByRole("checkbox", { name: "Show options that are not set" }).check();
+  await j.until(page, () => document.querySelector("main").innerText.includes("tls.key"));
+  await page.getByRole("checkbox", { name: "Show options that are not set" }).uncheck();
+  await page.getByRole("searchbox", { name: "Search options" }).fill("hash_threads");
+  await j.until(page, () => document.querySelectorAll(".config").length === 1 && document.querySelector(".config").innerText.includes("hash_threads"));
+  await page.getByRole("searchbox", { name: "Search options" }).fill("");
+  await page.setViewportSize({ width: 390, height: 900 });
+  const tall = await page.evaluate(() => document.documentElement.scrollHeight);
+  assert.ok(tall < 9000, `the configuration is ${tall} pixels tall on a phone`);
   for (const secret of j.secrets) for (const said of [text, ...answers]) assert.ok(!said.includes(secret), "a secret is shown");
   for (const width of [768, 390]) {
     await page.setViewportSize({ width, height: 900 });

@@ -17,6 +17,13 @@ export default async function (j) {
   const address = await page.locator("#endpoint .copy code").first().innerText();
   assert.match(address, /^wss?:\/\/.*\/ws\/[\w-]{10}$/);
 
+  // What it is to send is code, and reads from its left edge.
+  await page.waitForSelector("#devices .copy code");
+  assert.ok(["left", "start"].includes(await page.evaluate(() => getComputedStyle(document.querySelector("#devices .copy code")).textAlign)));
+  // Deleting looks like what it is.
+  const [leave, save] = await page.evaluate(() => ["button.leave", "#mode button[type=submit]"].map((name) => getComputedStyle(document.querySelector(name)).color));
+  assert.notEqual(leave, save);
+
   // A device comes, speaks, and is asked for something.
   await j.ask("device", { address, id: "lamp", name: "Lamp <i>1</i>" });
   await j.until(page, () => document.querySelector("#devices")?.innerText.includes("Lamp <i>1</i>"));

@@ -5,6 +5,7 @@ import { useRef, useState } from "preact/hooks";
 import { call, get, put } from "../../api";
 import { go, href } from "../../router";
 import type { PageProps } from "../../routes";
+import { PasswordField } from "../../password";
 import { signedIn } from "../../session";
 import { remembered } from "../../stored";
 import { ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
@@ -75,9 +76,9 @@ function Password() {
       <h2>{t("password")}</h2>
       <p class="soft small">{t("passwordHint")}</p>
       <form ref={form} onSubmit={submit} noValidate>
-        <Field label={t("old")} type="password" name="old" autocomplete="current-password" value={old} onInput={(e) => setOld(e.currentTarget.value)} error={tried && !old ? frame("required") : fieldError(act.error, "old_password")} />
-        <Field label={t("new")} type="password" name="new" autocomplete="new-password" value={fresh} onInput={(e) => setFresh(e.currentTarget.value)} hint={t("newHint")} error={tried && wrong.fresh ? t(wrong.fresh) : fieldError(act.error, "new_password")} />
-        <Field label={t("again")} type="password" name="again" autocomplete="new-password" value={again} onInput={(e) => setAgain(e.currentTarget.value)} error={(tried || again.length >= fresh.length) && again && wrong.again ? t(wrong.again) : tried && !again ? frame("required") : undefined} />
+        <PasswordField label={t("old")} name="old" autocomplete="current-password" value={old} onInput={(e) => setOld(e.currentTarget.value)} error={tried && !old ? frame("required") : fieldError(act.error, "old_password")} />
+        <PasswordField label={t("new")} name="new" autocomplete="new-password" value={fresh} onInput={(e) => setFresh(e.currentTarget.value)} hint={t("newHint")} error={tried && wrong.fresh ? t(wrong.fresh) : fieldError(act.error, "new_password")} />
+        <PasswordField label={t("again")} name="again" autocomplete="new-password" value={again} onInput={(e) => setAgain(e.currentTarget.value)} error={(tried || again.length >= fresh.length) && again && wrong.again ? t(wrong.again) : tried && !again ? frame("required") : undefined} />
         <Failure error={act.error} fields={["old_password", "new_password"]} />
         <div class="buttons">
           <button type="submit" class="main" disabled={act.busy} aria-busy={act.busy}>

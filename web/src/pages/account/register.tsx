@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
 // An account for who has an invite code. An administrator's link brings the code along, behind the "#".
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { call } from "../../api";
 import { go, href } from "../../router";
 import type { PageProps } from "../../routes";
+import { PasswordField } from "../../password";
 import { session } from "../../session";
 import { Empty, Field, notify } from "../../ui";
 import { t as frame } from "../../words";
@@ -20,6 +21,11 @@ export default function RegisterPage({ query }: PageProps) {
   const [tried, setTried] = useState(false);
   const act = useAction();
   const form = useRef<HTMLFormElement>(null);
+  // Straight to what is to be filled in first: a link brings the code along. After the frame, which takes the focus for a new page.
+  useEffect(() => {
+    const first = setTimeout(() => form.current?.querySelector<HTMLInputElement>(code ? "[name=username]" : "[name=code]")?.focus());
+    return () => clearTimeout(first);
+  }, []);
   const wrong = {
     code: code.trim() ? undefined : frame("required"),
     name: /^[A-Za-z0-9_]{3,30}$/.test(name.trim()) ? undefined : t("nameWrong"),
@@ -28,7 +34,7 @@ export default function RegisterPage({ query }: PageProps) {
   };
   if (session.value)
     return (
-      <Empty title={t("haveAccount")}>
+      <Empty page title={t("haveAccount")}>
         <p>
           <a href={href("/account")}>{t("title")}</a>
         </p>
@@ -52,7 +58,7 @@ export default function RegisterPage({ query }: PageProps) {
       <Field label={t("inviteCode")} name="code" autocomplete="off" autocapitalize="none" spellcheck={false} value={code} onInput={(e) => setCode(e.currentTarget.value)} error={error("code", "inviteCode")} />
       <Field label={t("userName")} name="username" autocomplete="username" autocapitalize="none" spellcheck={false} value={name} onInput={(e) => setName(e.currentTarget.value)} hint={t("userNameHint")} error={error("name", "username")} />
       <Field label={t("email")} name="email" type="email" autocomplete="email" value={email} onInput={(e) => setEmail(e.currentTarget.value)} error={error("email", "email")} />
-      <Field label={t("passwordLabel")} name="password" type="password" autocomplete="new-password" value={password} onInput={(e) => setPassword(e.currentTarget.value)} hint={t("newHint")} error={error("password", "password")} />
+      <PasswordField label={t("passwordLabel")} name="password" autocomplete="new-password" value={password} onInput={(e) => setPassword(e.currentTarget.value)} hint={t("newHint")} error={error("password", "password")} />
       <Failure error={act.error} fields={["inviteCode", "username", "email", "password"]} />
       <div class="buttons">
         <button type="submit" class="main" disabled={act.busy} aria-busy={act.busy}>

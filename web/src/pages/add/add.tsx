@@ -1,31 +1,33 @@
 // SPDX-License-Identifier: ISC
 // A key for a machine, and what to do with it there.
 import "./add.css";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { base } from "../../api";
 import { machines, titleOf } from "../../machines";
 import { href } from "../../router";
+import { user } from "../../session";
 import { site } from "../../site";
 import { CopyText, Field, Name } from "../../ui";
 import { makeKey } from "../keys/api";
 import { fieldError, inText, lengthOf } from "../parts/logic";
 import { Failure, Once, PageHead, useAction } from "../parts/parts";
 import { machineHref } from "../status/card";
-import { agentUrl, joinLines } from "./logic";
+import { agentUrl, arrived, identity, joinLines, ownHost } from "./logic";
 import { t } from "./words";
 
-/** Machines that came, or came back, since the key was made. */
-function Arrivals() {
-  const [before] = useState(() => new Set(machines.order.peek().filter((row) => row.data.peek().online).map((row) => row.key)));
-  const [first, setFirst] = useState<string | null>(null);
-  const rows = machines.order.value;
+/** The machine that the key is for, as soon as it reports. */
+function Arrival({ keyName }: { keyName: string }) {
+  // Who was online when the key was made, or at the first word of the channel, when there was none yet.
+  const before = useRef<ReadonlySet<string> | null>(null);
+  const [key, setKey] = useState<string | null>(null);
+  const list = machines.order.value.map((row) => row.data.peek());
   void machines.online.value; // one that is known comes back without a new row
-  const come = rows.filter((row) => !before.has(row.key) && row.data.peek().online);
-  const key = come[0]?.key ?? null;
+  if (!before.current && machines.settled.value) before.current = new Set(list.filter((m) => m.online).map(identity));
+  const come = before.current && user.value ? arrived(list, before.current, user.value, keyName)?.key : undefined;
   useEffect(() => {
-    if (key && !first) setFirst(key);
-  }, [key]);
-  const row = first ? machines.get(first) : undefined;
+    if (come && !key) setKey(come);
+  }, [come]);
+  const row = key ? machines.get(key) : undefined;
   return (
     <section class="panel" aria-label={t("step3")}>
       {row ? (
@@ -54,11 +56,18 @@ function Arrivals() {
 function Lines({ secret }: { secret: string }) {
   const url = agentUrl(site.value.agentUrl, base());
   const [join, start] = joinLines(secret, url);
+  const own = ownHost(url);
+  // The form is gone, and the focus with it.
+  const title = useRef<HTMLHeadingElement>(null);
+  useEffect(() => title.current?.focus(), []);
   return (
     <section class="panel" id="lines" aria-label={t("step2")}>
-      <h2>{t("step2")}</h2>
+      <h2 ref={title} tabIndex={-1}>
+        {t("step2")}
+      </h2>
       <Once />
-      {url.startsWith("ws:") && !/^ws:\/\/(localhost|127\.|\[::1\])/.test(url) && <p class="wrong-text small">{t("insecure")}</p>}
+      {own !== null && <p class="wrong-text small">{t("local", { host: own })}</p>}
+      {own === null && url.startsWith("ws:") && <p class="wrong-text small">{t("insecure")}</p>}
       <p class="soft small label">{t("line1")}</p>
       <CopyText text={join} label={t("line1")} />
       <p class="soft small label">{t("line2")}</p>
@@ -77,6 +86,12 @@ export default function AddPage() {
   const [secret, setSecret] = useState("");
   const act = useAction();
   const tooLong = lengthOf(name.trim()) > 100;
+  const field = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    if (secret) return;
+    const soon = setTimeout(() => field.current?.querySelector("input")?.focus()); // after the frame, which takes the focus for a new page
+    return () => clearTimeout(soon);
+  }, [secret]);
   const submit = async (event: Event) => {
     event.preventDefault();
     if (name.trim() && !tooLong) await act.run(async () => setSecret((await makeKey(name.trim())).key));
@@ -87,7 +102,7 @@ export default function AddPage() {
       {secret ? (
         <>
           <Lines secret={secret} />
-          <Arrivals />
+          <Arrival keyName={name.trim()} />
           <div class="buttons">
             <button type="button" onClick={() => { setSecret(""); setName(""); }}>
               {t("another")}
@@ -98,9 +113,9 @@ export default function AddPage() {
           </div>
         </>
       ) : (
-        <form class="panel" onSubmit={submit} noValidate>
+        <form class="panel" ref={field} onSubmit={submit} noValidate>
           <h2>{t("step1")}</h2>
-          <Field label={t("name")} name="machine" value={name} autoFocus autocomplete="off" onInput={(e) => setName(e.currentTarget.value)} hint={t("nameHint")} error={tooLong ? t("nameTooLong") : fieldError(act.error, "name")} />
+          <Field label={t("name")} name="machine" value={name} autocomplete="off" onInput={(e) => setName(e.currentTarget.value)} hint={t("nameHint")} error={tooLong ? t("nameTooLong") : fieldError(act.error, "name")} />
           <Failure error={act.error} fields={["name"]} />
           <div class="buttons">
             <button type="submit" class="main" disabled={act.busy || !name.trim() || tooLong} aria-busy={act.busy}>

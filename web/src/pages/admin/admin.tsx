@@ -74,7 +74,7 @@ function UserRow({ user, onBan, onUnban }: { user: User; onBan: () => void; onUn
       </td>
       <td class="r" data-label={t("endpoints")}>
         {site.value.pages.relay ? (
-          <a href={href(`/admin/user/${encodeURIComponent(user.id)}`)} aria-label={t("endpointsOf", { name: user.username })}>
+          <a class="figure" href={href(`/admin/user/${encodeURIComponent(user.id)}`)} aria-label={t("endpointsOf", { name: user.username })}>
             {count(user.endpoint_count)}
           </a>
         ) : (
@@ -253,7 +253,7 @@ function Codes() {
           </button>
         </div>
         {codes.length === 0 ? (
-          <Empty title={t("noCodes")}>
+          <Empty title={t(data.length > 0 ? "noUnused" : "noCodes")}>
             <p>{t("noCodesHint")}</p>
           </Empty>
         ) : (

@@ -5,6 +5,7 @@ import { go, href } from "../../router";
 import type { PageProps } from "../../routes";
 import { farewell, session, signedIn, type Session } from "../../session";
 import { site, siteKnown } from "../../site";
+import { PasswordField } from "../../password";
 import { Empty, errorText, Field } from "../../ui";
 import { t as frame } from "../../words";
 import { isOneTime, readLogin, returnPath } from "./logic";
@@ -27,7 +28,7 @@ export default function LoginPage({ query }: PageProps) {
 
   if (siteKnown.value && !site.value.login)
     return (
-      <Empty title={t("nobody")}>
+      <Empty page title={t("nobody")}>
         <p>{t("nobodyHint", { plugin: site.value.missing["accounts"] ?? "auth_accounts" })}</p>
       </Empty>
     );
@@ -35,7 +36,8 @@ export default function LoginPage({ query }: PageProps) {
   const submit = async (event: Event) => {
     event.preventDefault();
     setTried(true);
-    if (!name.trim() || !password || busy) return;
+    if (busy) return;
+    if (!name.trim() || !password) return form.current?.querySelector<HTMLInputElement>(name.trim() ? "[name=password]" : "[name=username]")?.focus();
     setBusy(true);
     setWrong("");
     try {
@@ -48,7 +50,7 @@ export default function LoginPage({ query }: PageProps) {
     } catch (error) {
       setWrong(error instanceof ApiError && error.status === 401 ? t("wrong") : errorText(error));
       setPassword("");
-      form.current?.querySelector<HTMLInputElement>("input[type=password]")?.focus();
+      form.current?.querySelector<HTMLInputElement>("[name=password]")?.focus();
     } finally {
       setBusy(false);
     }
@@ -64,7 +66,7 @@ export default function LoginPage({ query }: PageProps) {
         </p>
       )}
       <Field label={t("user")} name="username" autocomplete="username" autocapitalize="none" spellcheck={false} value={name} onInput={(e) => setName(e.currentTarget.value)} error={tried && !name.trim() ? frame("required") : undefined} />
-      <Field label={t("password")} name="password" type="password" autocomplete="current-password" value={password} onInput={(e) => setPassword(e.currentTarget.value)} error={tried && !password && !wrong && !busy ? frame("required") : undefined} />
+      <PasswordField label={t("password")} name="password" autocomplete="current-password" value={password} onInput={(e) => setPassword(e.currentTarget.value)} error={tried && !password && !wrong && !busy ? frame("required") : undefined} />
       <label class="check">
         <input type="checkbox" name="stay" checked={stay} onChange={(e) => setStay(e.currentTarget.checked)} />
         {t("stay")}

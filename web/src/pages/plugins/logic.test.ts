@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 import { expect, test } from "vitest";
-import { flat, hidden, instancesOf, micros, sectionsOf, total } from "./logic";
+import { filtered, flat, grouped, hidden, instancesOf, micros, sectionsOf, total } from "./logic";
 
 const row = {
   instance: "relay", plugin: "relay", version: "1.0", summary: "s", licence: "ISC", kind: "protocol", state: "running", file: "/f",
@@ -54,4 +54,34 @@ test("the configuration's parts", () => {
     { name: "j", plugin: "j", config: {} },
   ]);
   expect(sectionsOf(null)).toEqual([]);
+});
+
+const config = { listen: [{ address: "::", port: 1, tls: { key: null } }, { address: "127.0.0.1", port: 2, tls: { key: hidden } }], limits: { most: 3, peers: [] }, node: null, dirs: ["/a", "/b"], none: [] };
+
+test("lists of groups are entries, all the rest is one a line", () => {
+  const { options, lists } = grouped(config);
+  expect(options.map((o) => o.path)).toEqual(["limits.most", "limits.peers", "node", "dirs", "none"]);
+  expect(lists.map((l) => [l.path, l.entries.map((e) => [e.path, e.options.map((o) => o.path)])])).toEqual([
+    ["listen", [["listen[0]", ["address", "port", "tls.key"]], ["listen[1]", ["address", "port", "tls.key"]]]],
+  ]);
+  expect(grouped({})).toEqual({ options: [], lists: [] });
+  expect(grouped(null)).toEqual({ options: [], lists: [] });
+  expect(grouped({ deep: { list: [{ a: 1 }] } }).lists[0]!.path).toBe("deep.list");
+  expect(grouped({ odd: [1, { a: 2 }] }).lists[0]!.entries.map((e) => e.options.length)).toEqual([1, 1]);
+});
+
+test("what is not set is left out, but found by who looks for it", () => {
+  const section = { name: "", plugin: "", config };
+  const paths = (search: string, unset = false) => {
+    const { options, lists } = filtered(section, search, unset);
+    return [...options.map((o) => o.path), ...lists.flatMap((l) => l.entries.map((e) => `${e.path}: ${e.options.map((o) => o.path).join(" ")}`))];
+  };
+  expect(paths("")).toEqual(["limits.most", "limits.peers", "dirs", "none", "listen[0]: address port", "listen[1]: address port tls.key"]);
+  expect(paths("", true)).toContain("listen[0]: address port tls.key");
+  expect(paths("", true)).toContain("node");
+  expect(paths("node")).toEqual(["node"]);
+  expect(paths("127.0.0.1")).toEqual(["listen[1]: address port tls.key"]);
+  expect(paths("/b")).toEqual(["dirs"]);
+  expect(paths("hidden")).toEqual([]); // a secret is not found by what stands for it
+  expect(paths("no such thing")).toEqual([]);
 });

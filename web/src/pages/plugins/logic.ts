@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What is loaded, as the console's API tells; no DOM.
 import { dash, isNumber } from "../../format";
-import { member, rowsOf } from "../parts/logic";
+import { finds, member, rowsOf } from "../parts/logic";
 
 export interface Callback {
   readonly name: string;
@@ -114,6 +114,41 @@ export function sectionsOf(answer: unknown): Section[] {
 export const hidden = "(hidden)";
 
 export type Option = { readonly path: string; readonly value: string; readonly kind: "secret" | "unset" | "empty" | "text" | "plain" };
+
+/** Lists of groups are shown entry by entry, everything else one a line. */
+export interface Entries {
+  readonly path: string;
+  readonly entries: readonly { readonly path: string; readonly options: readonly Option[] }[];
+}
+
+const isGroup = (value: unknown): boolean => value !== null && typeof value === "object";
+
+/** The options of a part of the configuration: single ones, and lists of groups wherever they are. */
+export function grouped(config: unknown): { options: Option[]; lists: Entries[] } {
+  const options: Option[] = [];
+  const lists: Entries[] = [];
+  const walk = (value: unknown, path: string): void => {
+    if (Array.isArray(value) && value.some(isGroup)) lists.push({ path, entries: value.map((each, i) => ({ path: `${path}[${i}]`, options: flat(each) })) });
+    else if (isGroup(value) && !Array.isArray(value) && Object.keys(value as object).length > 0) for (const [name, each] of Object.entries(value as object)) walk(each, path ? `${path}.${name}` : name);
+    else if (path) options.push(...flat(value, path));
+  };
+  walk(config, "");
+  return { options, lists };
+}
+
+/** What is left of a section: options that are set, or all; those that a search finds, by where they stand and what they are. */
+export function filtered(section: Section, search: string, unset: boolean): { options: Option[]; lists: Entries[] } {
+  const all = grouped(section.config);
+  // Who looks for an option by its name wants to see it, set or not.
+  const wanted = (option: Option): boolean => (search.trim() ? finds(search, section.name || "server", section.plugin, option.path, option.kind === "secret" ? "" : option.value) : unset || option.kind !== "unset");
+  // An entry is one thing: it is found as a whole, in any of its options.
+  const entry = (list: Entries) =>
+    list.entries
+      .map(({ path, options }) => ({ path, options: options.filter((o) => unset || o.kind !== "unset"), text: options.map((o) => `${o.path} ${o.kind === "secret" ? "" : o.value}`).join(" ") }))
+      .filter(({ path, text: said }) => finds(search, `${section.name || "server"} ${section.plugin} ${path} ${said}`))
+      .map(({ path, options }) => ({ path, options }));
+  return { options: all.options.filter(wanted), lists: all.lists.map((list) => ({ path: list.path, entries: entry(list) })).filter((list) => list.entries.length > 0) };
+}
 
 /** Options one a line: nested ones as "tls.key", those in lists as "listen[0].port". */
 export function flat(value: unknown, path = ""): Option[] {

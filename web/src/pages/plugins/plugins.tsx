@@ -11,7 +11,7 @@ import { finds, visible } from "../parts/logic";
 import { Badge, NothingFound, PageHead, Search, Stale, Tabs, type Tone } from "../parts/parts";
 import { usePolled } from "../parts/poll";
 import { t as parts } from "../parts/words";
-import { flat, instancesOf, micros, sectionsOf, total, type Instance, type Option } from "./logic";
+import { filtered, instancesOf, micros, sectionsOf, total, type Entries, type Instance, type Option } from "./logic";
 import { t } from "./words";
 
 const tones: Readonly<Record<string, Tone>> = { running: "ok", failed: "bad", stopping: "warn", stuck: "bad" };
@@ -202,29 +202,42 @@ function Value({ option }: { option: Option }) {
   }
 }
 
-function Config() {
-  const { data, error, reload } = useAsked(async () => sectionsOf(await get("/api/console/config")), []);
-  if (!data) return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
+function Options({ list }: { list: readonly Option[] }) {
   return (
-    <>
-      <p class="soft">{t("configLead")}</p>
-      {data.map((section) => {
-        const options = flat(section.config);
-        return (
-          <section class="panel config" key={section.name} aria-label={section.name || t("program")}>
-            <h2>
-              <Name text={section.name || t("program")} />
-              {section.name !== section.plugin && <span class="soft small"> {section.plugin}</span>}
-            </h2>
+    <dl class="options">
+      {list.map((option) => (
+        <div key={option.path}>
+          <dt>
+            <code>{option.path}</code>
+          </dt>
+          <dd>
+            <Value option={option} />
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** A list of groups: each of its entries is one row, and says only what is set. */
+function List({ list }: { list: Entries }) {
+  const [shown, setShown] = useState(20);
+  const more = list.entries.length - shown;
+  return (
+    <div class="list">
+      <h3>
+        <code>{list.path}</code> <span class="soft small num">{t("entry", { n: list.entries.length })}</span>
+      </h3>
+      <ul class="entries" aria-label={list.path}>
+        {list.entries.slice(0, shown).map(({ path, options }) => (
+          <li key={path}>
             {options.length === 0 ? (
-              <p class="soft small">{t("noOptions")}</p>
+              <span class="soft small">{t("allUnset")}</span>
             ) : (
-              <dl class="options">
+              <dl>
                 {options.map((option) => (
                   <div key={option.path}>
-                    <dt>
-                      <code>{option.path}</code>
-                    </dt>
+                    <dt>{option.path || path}</dt>
                     <dd>
                       <Value option={option} />
                     </dd>
@@ -232,9 +245,50 @@ function Config() {
                 ))}
               </dl>
             )}
-          </section>
-        );
-      })}
+          </li>
+        ))}
+      </ul>
+      {more > 0 && (
+        <div class="buttons">
+          <button type="button" onClick={() => setShown(shown + 100)}>
+            {parts("more", { n: Math.min(100, more) })}
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Config() {
+  const { data, error, reload } = useAsked(async () => sectionsOf(await get("/api/console/config")), []);
+  const [search, setSearch] = useState("");
+  const [unset, setUnset] = useState(false);
+  if (!data) return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
+  const sections = data.map((section) => ({ section, ...filtered(section, search, unset) })).filter(({ options, lists }) => !search.trim() || options.length + lists.length > 0);
+  return (
+    <>
+      <p class="soft">{t("configLead")}</p>
+      <div class="panel-head">
+        <label class="check small">
+          <input type="checkbox" checked={unset} onChange={(e) => setUnset(e.currentTarget.checked)} />
+          {t("showUnset")}
+        </label>
+        <Search value={search} onInput={setSearch} label={t("searchConfig")} />
+      </div>
+      {sections.length === 0 && <NothingFound onClear={() => setSearch("")} />}
+      {sections.map(({ section, options, lists }) => (
+        <section class="panel config" key={section.name} aria-label={section.name || t("program")}>
+          <h2>
+            <Name text={section.name || t("program")} />
+            {section.name !== section.plugin && <span class="soft small"> {section.plugin}</span>}
+          </h2>
+          {options.length + lists.length === 0 && <p class="soft small">{t(Object.keys(section.config ?? {}).length > 0 ? "allUnset" : "noOptions")}</p>}
+          {options.length > 0 && <Options list={options} />}
+          {lists.map((list) => (
+            <List key={list.path} list={list} />
+          ))}
+        </section>
+      ))}
     </>
   );
 }

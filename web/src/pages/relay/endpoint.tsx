@@ -19,7 +19,7 @@ import { t } from "./words";
 
 function Gone() {
   return (
-    <Empty title={t("gone")}>
+    <Empty page title={t("gone")}>
       <p>{t("goneHint")}</p>
       <p>
         <a href={href("/relay")}>{t("toList")}</a>
@@ -73,7 +73,7 @@ function One({ id }: { id: string }) {
         <div class="column">
           <ModeSettings endpoint={endpoint} onSaved={reload} />
           <AccessSettings id={id} />
-          <button type="button" class="quiet leave" onClick={() => setLeaving(true)}>
+          <button type="button" class="leave" onClick={() => setLeaving(true)}>
             {t("danger")}
           </button>
         </div>
