@@ -42,10 +42,10 @@ struct console {
   mu_map *audiences; /* "provider\0owner" → struct audience */
   mu_map *tracks;    /* handle → struct track */
   struct snapshots *snapshots;
-  /* history.c */
+  /* past.c */
   mu_map *pasts;       /* handle → struct past */
   int64_t look_ns;     /* not before, for room */
-  struct asked *asked; /* requests whose token is being judged */
+  struct asked *asked; /* requests whose token, or whose answer, is asked for */
   size_t asked_count;
 };
 
@@ -73,13 +73,25 @@ bool live_token_ok(const struct console *console, struct mu_str token);
 void live_changed(struct console *console, const struct mu_machine *machine);
 void live_gone(struct console *console, const struct mu_machine *machine);
 
-/* ---- history.c: the last hour ----------------------------------------------------------------- */
+/* ---- past.c: the last hour of each machine --------------------------------------------------- */
 
-void history_report(struct console *console, const struct mu_machine *machine);
+#define PAST_MS ((int64_t)RING_SLOTS * RING_STEP_MS)
+
+void past_report(struct console *console, const struct mu_machine *machine);
 /* It may be public now, or private. */
-void history_changed(struct console *console, const struct mu_machine *machine);
-void history_gone(struct console *console, const struct mu_machine *machine);
+void past_changed(struct console *console, const struct mu_machine *machine);
+void past_gone(struct console *console, const struct mu_machine *machine);
+/* NULL: nothing is kept of it. */
+const struct ring *past_ring(const struct console *console, const struct mu_machine *machine);
+/* Since when it is public, as far as is known; what was before is its owner's. */
+int64_t past_public_ms(const struct console *console, const struct mu_machine *machine);
+void past_free_all(struct console *console);
+
+/* ---- history.c: who asks for the past, and what they are told -------------------------------- */
+
 int history_get(void *self, mu_http *request);
+/* Whether history/1 is there. */
+bool history_stored(const struct console *console, struct mu_service *store);
 void history_free(struct console *console);
 
 /* ---- rest.c ----------------------------------------------------------------------------------- */

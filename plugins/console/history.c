@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The last hour of each machine, in memory only: a restart begins anew. Whoever may see a machine may see its history; whether a machine is
- * unknown or somebody else's is not told.
+ * The past of a machine, from history/1 where that is, else from the last hour that is kept here. Whoever may see a machine may see its past;
+ * whether a machine is unknown or somebody else's is not told.
  */
 #include <math.h>
 #include <stdio.h>
@@ -9,165 +9,66 @@
 #include <string.h>
 #include <strings.h>
 
-#include <json-c/json.h>
-
 #include "console.h"
 
-enum { POINTS = RING_SLOTS, TOKEN_MAX = 4096, ASKED_MAX = 4096 };
-#define HOUR_MS ((int64_t)RING_SLOTS * RING_STEP_MS)
+enum { POINTS = RING_SLOTS, POINTS_MAX = 1000, TOKEN_MAX = 4096, ASKED_MAX = 4096 };
 
-/* What is kept of one machine. */
-struct past {
-  struct ring *ring;
-  bool is_public;
-  int64_t public_ms; /* since when: what was before is its owner's */
-  size_t owned;      /* make_room() */
-  char owner[];      /* "provider", NUL, the owner's id */
+/* The times of an answer. */
+struct span {
+  int64_t from_ms, step_ms;
+  size_t points;
 };
 
-/* ---- taking ---------------------------------------------------------------------------------- */
+/* A question that is out, to auth/1 or history/1. It outlives its request, and goes with the instance. */
+struct asked {
+  struct asked *next, **link;
+  struct console *console;
+  mu_http_id id;
+  struct span span;
+  int64_t retention_ms;
+};
 
-static struct mu_str handle_key(const uint64_t *handle)
-{
-  return (struct mu_str){(const char *)handle, sizeof *handle};
-}
+/* ---- questions that are out ------------------------------------------------------------------ */
 
-static struct past *past_new(const struct mu_machine *machine)
+static struct asked *asked_new(struct console *console, mu_http *request)
 {
-  size_t provider = strlen(machine->provider) + 1, owner = strlen(machine->owner) + 1;
-  struct past *past = calloc(1, sizeof *past + provider + owner);
-  if (!past || !(past->ring = ring_new())) {
-    free(past);
+  struct asked *asked = console->asked_count < ASKED_MAX ? calloc(1, sizeof *asked) : NULL;
+  if (!asked)
     return NULL;
-  }
-  past->is_public = machine->is_public;
-  memcpy(past->owner, machine->provider, provider);
-  memcpy(past->owner + provider, machine->owner, owner);
-  return past;
+  console->asked_count++;
+  asked->console = console;
+  asked->id = mu_http_get_id(request);
+  asked->next = console->asked;
+  asked->link = &console->asked;
+  if (asked->next)
+    asked->next->link = &asked->next;
+  console->asked = asked;
+  return asked;
 }
 
-static void past_free(struct past *past)
+static void asked_free(struct asked *asked)
 {
-  if (past)
-    ring_free(past->ring);
-  free(past);
+  asked->console->asked_count--;
+  *asked->link = asked->next;
+  if (asked->next)
+    asked->next->link = asked->link;
+  free(asked);
 }
 
-static bool owned_by(const struct past *past, const char *provider, const char *owner)
+void history_free(struct console *console)
 {
-  return strcmp(past->owner, provider) == 0 && strcmp(past->owner + strlen(past->owner) + 1, owner) == 0;
-}
-
-static bool quieter(const struct past *a, const struct past *b)
-{
-  return ring_newest_ms(a->ring) < ring_newest_ms(b->ring);
-}
-
-/* One that has nothing of the last hour; else the quietest of who has most, if that is more than this machine's owner has. */
-static struct past *spare(const struct console *console, const struct mu_machine *machine, mu_map *owners,
-                          struct mu_str *its_key)
-{
-  struct past *past, *most = NULL, *found = NULL;
-  struct mu_str key;
-  size_t own = 0;
-  for (size_t position = 0; (past = mu_map_next(console->pasts, &position, &key));) {
-    struct mu_str owner = {past->owner, strlen(past->owner) + 1};
-    owner.len += strlen(past->owner + owner.len);
-    struct past *first = mu_map_get(owners, owner);
-    past->owned = 0;
-    if (!first && mu_map_add(owners, owner, past) == 0)
-      first = past;
-    if (!first)
-      return NULL;
-    first->owned++;
-    own += owned_by(past, machine->provider, machine->owner);
-    most = most && most->owned >= first->owned ? most : first;
-  }
-  for (size_t position = 0; most && (past = mu_map_next(console->pasts, &position, &key));) {
-    bool old = ring_newest_ms(past->ring) < mu_now_ms() - HOUR_MS;
-    bool theirs = owned_by(past, most->owner, most->owner + strlen(most->owner) + 1) && most->owned > own + 1;
-    if ((old || theirs) && (!found || quieter(past, found))) {
-      found = past;
-      *its_key = key;
-    }
-  }
-  return found;
-}
-
-/* Looking at all of them is not free, and not done for each report. */
-static bool make_room(struct console *console, const struct mu_machine *machine)
-{
-  int64_t now = mu_mono_ns();
-  size_t count = mu_map_count(console->pasts);
-  if (count < (size_t)console->config->history_machines)
-    return true;
-  if (now < console->look_ns)
-    return false;
-  console->look_ns = now + (int64_t)count * 100000; /* it takes about a thousandth of that */
-  mu_map *owners = mu_map_new();
-  struct mu_str key;
-  struct past *past = owners ? spare(console, machine, owners, &key) : NULL;
-  mu_map_free(owners);
-  if (!past)
-    return false;
-  mu_map_del(console->pasts, key);
-  past_free(past);
-  return mu_map_count(console->pasts) < (size_t)console->config->history_machines;
-}
-
-void history_report(struct console *console, const struct mu_machine *machine)
-{
-  struct mu_str key = handle_key(&machine->handle);
-  struct past *past = mu_map_get(console->pasts, key);
-  int64_t now_ms = mu_now_ms();
-  if (console->config->history_machines == 0)
-    return;
-  /* One report of each step: taking a report apart costs several times what relaying it costs. */
-  if (past && !ring_due(past->ring, now_ms))
-    return;
-  if (!past && !make_room(console, machine)) {
-    mu_count(console->left_out, 1);
-    return;
-  }
-  struct json_object *metrics = console->api->metrics(console->machines.self, machine);
-  if (metrics && !past && (past = past_new(machine)) && mu_map_add(console->pasts, key, past) != 0) {
-    past_free(past);
-    past = NULL;
-  }
-  if (metrics && past)
-    ring_take(&past->ring, metrics, now_ms);
-}
-
-void history_changed(struct console *console, const struct mu_machine *machine)
-{
-  struct past *past = mu_map_get(console->pasts, handle_key(&machine->handle));
-  if (!past || past->is_public == machine->is_public)
-    return;
-  past->is_public = machine->is_public;
-  past->public_ms = mu_now_ms();
-}
-
-void history_gone(struct console *console, const struct mu_machine *machine)
-{
-  past_free(mu_map_del(console->pasts, handle_key(&machine->handle)));
+  while (console->asked)
+    asked_free(console->asked); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
 }
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
-struct span {
-  int64_t from_ms, step_ms;
-  unsigned points;
-};
-
-static void put_series(struct mu_buf *out, const struct ring *ring)
+static int unavailable(mu_http *request, unsigned retry_after_s, struct mu_words words)
 {
-  mu_buf_adds(out, "\"series\":[");
-  for (size_t i = 0; ring && i < ring_series(ring); i++) {
-    mu_buf_adds(out, i ? ",{\"name\":" : "{\"name\":");
-    mu_buf_json_string(out, mu_str(ring_name(ring, i)));
-    mu_buf_printf(out, ",\"unit\":\"%s\"}", ring_unit(ring_name(ring, i)));
-  }
-  mu_buf_adds(out, "]");
+  char after[16];
+  snprintf(after, sizeof after, "%u", retry_after_s);
+  mu_http_set(request, "Retry-After", after);
+  return mu_rest_error(request, 503, "SERVICE_UNAVAILABLE", words);
 }
 
 /* Thousands of numbers make an answer, and printf takes its time for each. */
@@ -196,34 +97,63 @@ static void put_number(struct mu_buf *out, double value)
   mu_buf_add(out, at, (size_t)(end - at));
 }
 
-static void put_values(struct mu_buf *out, const struct ring *ring, size_t series, const struct span *span)
+static void no_memory(mu_http *request)
 {
-  mu_buf_adds(out, series ? ",[" : "[");
-  for (unsigned i = 0; i < span->points; i++) {
-    float value;
-    mu_buf_adds(out, i ? "," : "");
-    if (ring_value(ring, series, span->from_ms + i * span->step_ms, span->step_ms, &value))
-      put_number(out, (double)value);
-    else
-      mu_buf_adds(out, "null");
+  mu_rest_error(request, 500, "INTERNAL_ERROR", MU_WORDS("out of memory", "内存不足"));
+}
+
+struct told {
+  const char *source;
+  int64_t retention_ms;
+  unsigned left_out;
+  const struct mu_history_series *series;
+  size_t count, series_size;
+};
+
+static const struct mu_history_series *series_at(const struct told *told, size_t i)
+{
+  return (const void *)((const char *)told->series + i * told->series_size);
+}
+
+static void put_series(struct mu_buf *out, const struct told *told)
+{
+  mu_buf_adds(out, "\"series\":[");
+  for (size_t i = 0; i < told->count; i++) {
+    const char *name = series_at(told, i)->name;
+    mu_buf_adds(out, i ? ",{\"name\":" : "{\"name\":");
+    mu_buf_json_string(out, mu_str(name));
+    mu_buf_printf(out, ",\"unit\":\"%s\"}", ring_unit(name));
   }
   mu_buf_adds(out, "]");
 }
 
-static int answer(mu_http *request, const struct ring *ring, const struct span *span)
+static void put_values(struct mu_buf *out, const double *values, size_t points)
+{
+  for (size_t i = 0; i < points; i++) {
+    mu_buf_adds(out, i ? "," : "[");
+    if (isfinite(values[i]))
+      put_number(out, values[i]);
+    else
+      mu_buf_adds(out, "null");
+  }
+  mu_buf_adds(out, points ? "]" : "[]");
+}
+
+static int answer(mu_http *request, const struct told *told, const struct span *span)
 {
   struct mu_buf out = MU_BUF_INIT;
-  mu_buf_printf(&out, "{\"source\":\"ring\",\"retention_ms\":%lld,\"from\":%lld,\"step_ms\":%lld,\"left_out\":%u,",
-                (long long)HOUR_MS, (long long)span->from_ms, (long long)span->step_ms, ring ? ring_left_out(ring) : 0);
-  put_series(&out, ring);
+  mu_buf_printf(&out, "{\"source\":\"%s\",\"retention_ms\":%lld,\"from\":%lld,\"step_ms\":%lld,\"left_out\":%u,",
+                told->source, (long long)told->retention_ms, (long long)span->from_ms, (long long)span->step_ms,
+                told->left_out);
+  put_series(&out, told);
   mu_buf_adds(&out, ",\"t\":[");
-  for (unsigned i = 0; i < span->points; i++) {
-    int64_t at = span->from_ms + i * span->step_ms;
-    mu_buf_printf(&out, "%s%lld", i ? "," : "", (long long)at);
-  }
+  for (size_t i = 0; i < span->points; i++)
+    mu_buf_printf(&out, "%s%lld", i ? "," : "", (long long)(span->from_ms + (int64_t)i * span->step_ms));
   mu_buf_adds(&out, "],\"v\":[");
-  for (size_t i = 0; ring && i < ring_series(ring); i++)
-    put_values(&out, ring, i, span);
+  for (size_t i = 0; i < told->count; i++) {
+    mu_buf_adds(&out, i ? "," : "");
+    put_values(&out, series_at(told, i)->values, span->points);
+  }
   mu_buf_adds(&out, "]}");
   mu_text *body = mu_buf_take_text(&out);
   mu_buf_free(&out);
@@ -234,12 +164,90 @@ static int answer(mu_http *request, const struct ring *ring, const struct span *
   return result;
 }
 
+/* ---- sources --------------------------------------------------------------------------------- */
+
+static int answer_from_ring(mu_http *request, const struct ring *ring, const struct span *span)
+{
+  size_t count = ring ? ring_series(ring) : 0;
+  struct told told = {
+      .source = "ring", .retention_ms = PAST_MS, .count = count, .series_size = sizeof(struct mu_history_series)};
+  struct mu_history_series *series = calloc(count + 1, sizeof *series);
+  double *values = calloc(count * span->points + 1, sizeof *values);
+  int result = MU_ENOMEM;
+  if (series && values) {
+    for (size_t i = 0; i < count; i++) {
+      double *row = values + i * span->points;
+      for (size_t at = 0; at < span->points; at++) {
+        float value;
+        bool there = ring_value(ring, i, span->from_ms + (int64_t)at * span->step_ms, span->step_ms, &value);
+        row[at] = there ? (double)value : NAN;
+      }
+      series[i] = (struct mu_history_series){ring_name(ring, i), row};
+    }
+    told.series = series;
+    told.left_out = ring ? ring_left_out(ring) : 0;
+    result = answer(request, &told, span);
+  }
+  free(series);
+  free(values);
+  return result;
+}
+
+#define NO_PAST MU_WORDS("the past cannot be told just now; try again later", "暂时无法读取历史数据，请稍后再试")
+
+static void on_past(void *context, const struct mu_history_answer *past)
+{
+  struct asked *asked = context;
+  mu_http *request = mu_http_find(asked->console->in, asked->id);
+  struct span span = asked->span;
+  struct told told = {.source = "store",
+                      .retention_ms = asked->retention_ms,
+                      .series = past->series,
+                      .count = past->count,
+                      .series_size = past->series_size};
+  asked_free(asked);
+  if (request && past->error)
+    unavailable(request, 5, NO_PAST);
+  else if (request && answer(request, &told, &span) != 0)
+    no_memory(request);
+}
+
+static int ask_store(struct console *console, mu_http *request, const struct mu_service *store,
+                     const struct mu_machine *machine, const struct span *span, int64_t retention_ms)
+{
+  const struct mu_history *history = store->api;
+  const struct mu_history_query query = {.size = sizeof query,
+                                         .provider = machine->provider,
+                                         .owner = machine->owner,
+                                         .id = machine->id,
+                                         .from_ms = span->from_ms,
+                                         .step_ms = span->step_ms,
+                                         .points = span->points};
+  struct asked *asked = asked_new(console, request);
+  if (!asked)
+    return MU_ENOMEM;
+  asked->span = *span;
+  asked->retention_ms = retention_ms;
+  int result = history->read(store->self, console->in, &query, on_past, asked);
+  if (result >= 0)
+    return result;
+  asked_free(asked);
+  return unavailable(request, 5, NO_PAST);
+}
+
+bool history_stored(const struct console *console, struct mu_service *store)
+{
+  return mu_service_get(console->in, MU_SERVICE_HISTORY, store) == 0;
+}
+
+/* ---- what is asked for ----------------------------------------------------------------------- */
+
 /* Whole steps, so that two answers can be laid side by side. False: was answered. */
-static bool read_span(mu_http *request, int64_t since_ms, struct span *span)
+static bool read_span(mu_http *request, int64_t retention_ms, int64_t since_ms, struct span *span)
 {
   int64_t now = mu_now_ms(), newest = now / RING_STEP_MS * RING_STEP_MS;
-  int64_t to = mu_rest_int(request, "to", newest), from = mu_rest_int(request, "from", to - HOUR_MS + RING_STEP_MS);
-  int64_t points = mu_rest_int(request, "points", POINTS), oldest = newest - HOUR_MS + RING_STEP_MS;
+  int64_t to = mu_rest_int(request, "to", newest), from = mu_rest_int(request, "from", to - PAST_MS + RING_STEP_MS);
+  int64_t points = mu_rest_int(request, "points", POINTS), oldest = newest - retention_ms + RING_STEP_MS;
   if (oldest < since_ms)
     oldest = (since_ms + RING_STEP_MS - 1) / RING_STEP_MS * RING_STEP_MS;
   if (from > to) {
@@ -256,7 +264,7 @@ static bool read_span(mu_http *request, int64_t since_ms, struct span *span)
   }
   from = from / RING_STEP_MS * RING_STEP_MS;
   int64_t steps = (to - from) / RING_STEP_MS + 1, each = (steps + points - 1) / points;
-  *span = (struct span){from, each * RING_STEP_MS, (unsigned)((steps + each - 1) / each)};
+  *span = (struct span){from, each * RING_STEP_MS, (size_t)((steps + each - 1) / each)};
   return true;
 }
 
@@ -281,29 +289,21 @@ static int answer_for(struct console *console, mu_http *request, const struct mu
   const struct mu_machine *machine = machine_of(console, request, principal);
   if (!machine)
     return mu_rest_error(request, 404, "MACHINE_NOT_FOUND", MU_WORDS("there is no such machine", "机器不存在"));
-  const struct past *past = mu_map_get(console->pasts, handle_key(&machine->handle));
-  if (!read_span(request, past && !machine_visible(machine, principal, false) ? past->public_ms : 0, &span))
+  int64_t since_ms = machine_visible(machine, principal, false) ? 0 : past_public_ms(console, machine);
+  struct mu_service store;
+  bool stored = history_stored(console, &store);
+  int64_t retention_ms = stored ? ((const struct mu_history *)store.api)->retention_ms(store.self) : PAST_MS;
+  if (!read_span(request, retention_ms, since_ms, &span))
     return 0;
-  return answer(request, past ? past->ring : NULL, &span);
+  if (!stored)
+    return answer_from_ring(request, past_ring(console, machine), &span);
+  if (span.points > 0)
+    return ask_store(console, request, &store, machine, &span, retention_ms);
+  const struct told nothing = {.source = "store", .retention_ms = retention_ms};
+  return answer(request, &nothing, &span);
 }
 
 /* ---- who asks -------------------------------------------------------------------------------- */
-
-/* A question that is out. It outlives its request, and goes with the instance. */
-struct asked {
-  struct asked *next, **link;
-  struct console *console;
-  mu_http_id id;
-};
-
-static void asked_free(struct asked *asked)
-{
-  asked->console->asked_count--;
-  *asked->link = asked->next;
-  if (asked->next)
-    asked->next->link = asked->link;
-  free(asked);
-}
 
 static int refuse(mu_http *request, const char *code, struct mu_words words)
 {
@@ -313,12 +313,8 @@ static int refuse(mu_http *request, const char *code, struct mu_words words)
 
 static int unknown(mu_http *request, unsigned retry_after_s)
 {
-  char after[16];
-  snprintf(after, sizeof after, "%u", retry_after_s);
-  mu_http_set(request, "Retry-After", after);
-  return mu_rest_error(
-      request, 503, "SERVICE_UNAVAILABLE",
-      MU_WORDS("nobody can tell who you are just now; try again later", "暂时无法验证身份，请稍后再试"));
+  return unavailable(request, retry_after_s,
+                     MU_WORDS("nobody can tell who you are just now; try again later", "暂时无法验证身份，请稍后再试"));
 }
 
 static void on_judged(void *context, const struct mu_auth_answer *verdict)
@@ -329,30 +325,21 @@ static void on_judged(void *context, const struct mu_auth_answer *verdict)
   asked_free(asked);
   if (!request)
     return;
-  if (verdict->verdict == MU_AUTH_GRANTED) {
-    answer_for(console, request, verdict->principal);
-  } else if (verdict->verdict == MU_AUTH_UNAVAILABLE) {
+  if (verdict->verdict == MU_AUTH_UNAVAILABLE)
     unknown(request, verdict->retry_after_s ? verdict->retry_after_s : 5);
-  } else {
+  else if (verdict->verdict != MU_AUTH_GRANTED)
     refuse(request, "INVALID_TOKEN", MU_WORDS("the token is not valid", "令牌无效"));
-  }
+  else if (answer_for(console, request, verdict->principal) < 0)
+    no_memory(request);
 }
 
 static int ask(struct console *console, mu_http *request, struct mu_str token)
 {
   if (!rest_judged(console, MU_CREDENTIAL_TOKEN))
     return refuse(request, "INVALID_TOKEN", MU_WORDS("the token is not valid", "令牌无效"));
-  struct asked *asked = console->asked_count < ASKED_MAX ? calloc(1, sizeof *asked) : NULL;
+  struct asked *asked = asked_new(console, request);
   if (!asked)
     return unknown(request, 1);
-  console->asked_count++;
-  asked->console = console;
-  asked->id = mu_http_get_id(request);
-  asked->next = console->asked;
-  asked->link = &console->asked;
-  if (asked->next)
-    asked->next->link = &asked->next;
-  console->asked = asked;
   const struct mu_credential credential = {
       .size = sizeof credential, .kind = MU_CREDENTIAL_TOKEN, .secret = token, .peer = mu_http_peer(request)};
   mu_http_id id = asked->id;
@@ -377,18 +364,4 @@ int history_get(void *self, mu_http *request)
     return answer_for(console, request, NULL);
   return refuse(request, given ? "INVALID_TOKEN" : "MISSING_TOKEN",
                 given ? MU_WORDS("the token is not valid", "令牌无效") : MU_WORDS("log in first", "请先登录"));
-}
-
-void history_free(struct console *console)
-{
-  size_t position = 0;
-  struct past *past;
-  struct mu_str key;
-  while (console->asked)
-    asked_free(console->asked); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks itself */
-  while (console->pasts && (past = mu_map_next(console->pasts, &position, &key))) {
-    mu_map_del(console->pasts, key);
-    past_free(past);
-  }
-  mu_map_free(console->pasts);
 }

@@ -124,20 +124,20 @@ static int serve_pages(struct console *console)
 
 static void on_change(void *self, const struct mu_event *event)
 {
-  history_changed(self, event->payload);
+  past_changed(self, event->payload);
   live_changed(self, event->payload);
 }
 
 static void on_report(void *self, const struct mu_event *event)
 {
-  history_changed(self, event->payload);
-  history_report(self, event->payload);
+  past_changed(self, event->payload);
+  past_report(self, event->payload);
   live_changed(self, event->payload);
 }
 
 static void on_deleted(void *self, const struct mu_event *event)
 {
-  history_gone(self, event->payload);
+  past_gone(self, event->payload);
   live_gone(self, event->payload);
 }
 
@@ -169,6 +169,7 @@ static void fini(void *self)
   struct console *console = self;
   live_free(console);
   history_free(console);
+  past_free_all(console);
   tickets_free(&console->tickets);
   free(console);
 }
@@ -231,7 +232,7 @@ static int stop(void *self)
 }
 
 static const char *const needs[] = {MU_SERVICE_MACHINES, MU_SERVICE_HOST, NULL};
-static const char *const wants[] = {MU_SERVICE_AUTH, NULL};
+static const char *const wants[] = {MU_SERVICE_AUTH, MU_SERVICE_HISTORY, NULL};
 
 static const struct mu_component components[] = {{
     .size = sizeof(struct mu_component),

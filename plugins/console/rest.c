@@ -64,7 +64,9 @@ static const char *status_word(const struct console *console)
 static int get_site(void *self, mu_http *request)
 {
   struct console *console = self;
-  bool there[PARTS] = {0}, history = console->config->history_machines > 0;
+  bool there[PARTS] = {0};
+  struct mu_service store;
+  const char *history = history_stored(console, &store) ? "store" : console->config->history_machines > 0 ? "ring" : "";
   mu_host_each(console->in, find_part, there);
   struct json_object *body = json_object_new_object(), *pages = json_object_new_object(),
                      *missing = json_object_new_object();
@@ -73,7 +75,7 @@ static int get_site(void *self, mu_http *request)
               add_text(body, "status", status_word(console)) &&
               add_flag(body, "login", rest_judged(console, MU_CREDENTIAL_PASSWORD)) &&
               add_text(body, "agent_url", console->config->agent_url) && add_flag(pages, "status", true) &&
-              add_flag(pages, "plugins", true) && add_text(pages, "history", history ? "ring" : "");
+              add_flag(pages, "plugins", true) && add_text(pages, "history", history);
   for (size_t i = 0; good && i < PARTS; i++)
     good = add_flag(pages, parts[i].page, there[i]) && (there[i] || add_text(missing, parts[i].page, parts[i].plugin));
   good = good && add(body, "pages", json_object_get(pages)) && add(body, "missing", json_object_get(missing));

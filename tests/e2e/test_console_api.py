@@ -2,6 +2,7 @@
 """The console's API: what is there, the last hour, plugins, the configuration without its secrets; and how its files are served."""
 import asyncio
 import gzip
+import http.client
 import json
 import os
 import re
@@ -224,6 +225,48 @@ def test_with_a_token_of_the_page(server):
     path = f"/api/console/machines/{asyncio.run(key())}/history"
     assert ask(s, path)[0] == 401 and ask(s, path, {"Authorization": "Bearer wrong"})[0] == 401
     assert ask(s, path, {"Authorization": f"Bearer {token}"})[0] == 200
+
+
+def test_a_past_that_is_stored(console):
+    """With history/1 it is asked, as far back as that goes, and the last hour is not kept twice."""
+    a = console(more=['{ name = "past"; }'])
+    _, token = a.person("ann")
+    _, key_text = a.key(token)
+    ids = ("m1", "late-1", "broken-1", "refused-1", "never-1")
+    assert a.call("GET", "/api/console/site").json["pages"]["history"] == "store"
+
+    async def run():
+        links = {id: await machine(a.server, key_text, id, public=True) for id in ids}
+        async with Reader(a.server, {"type": "hello"}) as reader:
+            await reader.until("ready")
+            await reader.settle()
+            return links, {m["id"]: key for key, m in reader.machines.items()}
+
+    links, keys = asyncio.run(run())
+    day, end = 86400000, int(time.time() * 1000)
+    for id in ("m1", "late-1"):
+        # Whose links are gone is asked for all the same; who is not signed in sees what a machine did since it is public.
+        answer = history(a, keys[id], token=token, **{"from": end - 2 * day, "to": end, "points": 100}).json
+        assert answer["source"] == "store" and answer["retention_ms"] == 30 * day and answer["left_out"] == 0
+        assert answer["series"] == [{"name": "cpu.percent", "unit": "%"}, {"name": "disk.disks[/].used", "unit": "B"}]
+        assert 90 <= len(answer["t"]) <= 100 and answer["t"][1] - answer["t"][0] == answer["step_ms"] and answer["from"] <= end - 2 * day
+        assert answer["v"][0][:6] == [1, 2, None, 4, 5, None] and set(answer["v"][1]) == {answer["step_ms"]}
+        assert len(answer["v"][0]) == len(answer["v"][1]) == len(answer["t"])
+    far = history(a, keys["m1"], token=token, **{"from": end - 400 * day, "to": end - 300 * day}).json
+    assert far["t"] == [] and far["source"] == "store"
+    for id in ("broken-1", "refused-1"):
+        refused = history(a, keys[id], token=token)
+        assert (refused.status, refused.code) == (503, "SERVICE_UNAVAILABLE") and refused.headers["retry-after"]
+    # One that never answers holds nobody up, neither the end of the server.
+    connection = http.client.HTTPConnection("127.0.0.1", a.server.port, timeout=30)
+    connection.request("GET", f"/api/console/machines/{keys['never-1']}/history", headers={"Authorization": f"Bearer {token}"})
+    assert history(a, keys["m1"], token=token).status == 200
+    # It is taken out at run time: from then on the last hour is kept here.
+    a.more = [each for each in a.more if '"past"' not in each]
+    a.server.reload(a.server.text(a.plugins()))
+    eventually(lambda: a.call("GET", "/api/console/site").json["pages"]["history"] == "ring")
+    assert history(a, keys["m1"], token=token).json["source"] == "ring"
+    connection.close()
 
 
 # ---- plugins and configuration --------------------------------------------------------------------

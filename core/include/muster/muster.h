@@ -16,6 +16,7 @@
 #include <muster/conn.h>
 #include <muster/fetch.h>
 #include <muster/group.h>
+#include <muster/history.h>
 #include <muster/host.h>
 #include <muster/http.h>
 #include <muster/json.h>
