@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // The flag of a country: a picture of the system's font where it has one, else the letters of its code.
-import { countryName, flag } from "./format";
+import { countryName, flag, hasFlag } from "./format";
 
 let pictures: boolean | undefined;
+/** Whether the font has flags at all. What is no country has no flag in any of them, but a "?" where one would be. */
 function havePictures(): boolean {
   if (pictures !== undefined) return pictures;
   pictures = false;
@@ -21,11 +22,12 @@ function havePictures(): boolean {
 }
 
 export function Flag({ country, title }: { country: string; title?: string }) {
-  const name = countryName(country);
-  if (!name) return null;
+  if (!flag(country)) return null;
+  const name = countryName(country) || country.toUpperCase();
+  const picture = hasFlag(country) && havePictures();
   return (
-    <span class={havePictures() ? "flag" : "flag letters"} role="img" aria-label={name} title={title ? `${name}, ${title}` : name}>
-      {havePictures() ? flag(country) : country.toUpperCase()}
+    <span class={picture ? "flag" : "flag letters"} role="img" aria-label={name} title={title ? `${name}, ${title}` : name}>
+      {picture ? flag(country) : country.toUpperCase()}
     </span>
   );
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 import { afterEach, expect, test } from "vitest";
-import { ago, bytes, countryName, degrees, flag, number, percent, plain, span, speed, words } from "./format";
+import { ago, bytes, countryName, degrees, flag, hasFlag, number, percent, plain, span, speed, words } from "./format";
 import { lang } from "./text";
 
 afterEach(() => void (lang.value = "en"));
@@ -30,6 +30,8 @@ test("countries", () => {
   expect(flag("de")).toBe("🇩🇪");
   for (const bad of ["", "D", "DEU", "<i>", "1a"]) expect([flag(bad), countryName(bad)]).toEqual(["", ""]);
   expect(countryName("DE")).toBe("Germany");
+  for (const none of ["XX", "ZZ", "QQ", "xa", "EZ"]) expect([countryName(none), hasFlag(none)]).toEqual(["", false]);
+  expect([hasFlag("UK"), hasFlag("su"), hasFlag("gb"), hasFlag("XK"), hasFlag("EU")]).toEqual([false, false, true, true, true]);
   lang.value = "zh";
   expect(countryName("DE")).toBe("德国");
 });

@@ -70,14 +70,23 @@ export function flag(country: string): string {
   return String.fromCodePoint(...[...country.toUpperCase()].map((letter) => 0x1f1e6 + letter.charCodeAt(0) - 65));
 }
 
+const regions = new Map<string, Intl.DisplayNames>();
+/** Codes that are for private use, or for "nobody knows": they have names, and no flags. */
+const noCountry = /^(AA|EZ|Q[M-Z]|X[A-JL-Z]|ZZ)$/;
+
+/** Empty for a code that nobody has given to a country. */
 export function countryName(country: string): string {
   if (!/^[a-z]{2}$/i.test(country)) return "";
+  const code = country.toUpperCase();
   try {
-    return new Intl.DisplayNames([locale()], { type: "region" }).of(country.toUpperCase()) ?? country.toUpperCase();
+    regions.set(locale(), regions.get(locale()) ?? new Intl.DisplayNames([locale()], { type: "region", fallback: "none" }));
+    return noCountry.test(code) ? "" : (regions.get(locale())!.of(code) ?? "");
   } catch {
-    return country.toUpperCase();
+    return "";
   }
 }
+/** Codes of earlier days have a name and no flag; so has "UK", which people write. */
+export const hasFlag = (country: string): boolean => countryName(country) !== "" && !/^(AN|BU|CS|DD|FX|NT|SU|TP|UK|YD|YU|ZR)$/i.test(country);
 
 /** "open_files" → "Open files" */
 export const words = (name: string): string => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");

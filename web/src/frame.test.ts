@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 import { expect, test } from "vitest";
-import { errorOf } from "./api";
+import { ApiError, errorOf } from "./api";
 import { details, summary } from "./figures";
-import { backOff } from "./live";
+import { backOff, pause } from "./live";
 import { readLogin, returnPath } from "./pages/login/logic";
 import { parts, whole } from "./pages/status/window";
 import { href, match, parsePlace } from "./router";
@@ -49,6 +49,14 @@ test("it comes back soon at first, then less often, and not all at once", () => 
   expect(backOff(0, 0.5)).toBe(500);
   for (let n = 0; n < 100; n++) expect(backOff(n, 1)).toBeLessThanOrEqual(19_500);
   expect(backOff(5, 0)).not.toBe(backOff(5, 1));
+});
+
+test("who is told to wait waits so long", () => {
+  expect(pause(new ApiError(429, "TOO_MANY", "", [], "", 20), 0, 0)).toBe(20_000);
+  expect(pause(new ApiError(429, "TOO_MANY", "", [], "", 20), 0, 1)).toBeGreaterThan(20_000);
+  expect(pause(new ApiError(503, "AWAY", ""), 3, 0.5)).toBe(backOff(3, 0.5));
+  expect(pause(new ApiError(0, "NO_ANSWER", ""), 40, 0.5)).toBe(15_000);
+  expect(pause(new ApiError(503, "AWAY", "", [], "", 1e9), 0, 0)).toBe(300_000); // nobody is sent away for years
 });
 
 test("figures of any kind", () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The one live channel: it comes back by itself, says so quietly, and hands messages over once per frame.
 import { effect, signal } from "@preact/signals";
-import { base, call } from "./api";
+import { ApiError, base, call } from "./api";
 import { machines, type LiveMessage } from "./machines";
 import { pageToken, parseUser, session, signedOut } from "./session";
 import { loadSite, site } from "./site";
@@ -13,6 +13,10 @@ export const skew = signal(0);
 
 /** Ms before the n-th attempt: quick at first, never more than 15 s, and never everybody at once. */
 export const backOff = (attempt: number, chance: number): number => Math.min(15_000, 500 * 1.7 ** attempt) * (0.7 + 0.6 * chance);
+
+/** Ms before the next attempt after one that failed so: what the server asks for, and a little more, so that not all come at once. */
+export const pause = (error: unknown, attempt: number, chance: number): number =>
+  Math.max(backOff(attempt, chance), error instanceof ApiError ? Math.min(300, error.retryAfter) * 1000 * (1 + 0.2 * chance) : 0);
 
 /** A connection can die without a word: when the machine slept, or its network changed. Silence this long is not believed. */
 const SILENT_MS = 90_000;
@@ -46,13 +50,11 @@ function receive(message: LiveMessage): void {
   else requestAnimationFrame(flush);
 }
 
-async function ticket(): Promise<string | null> {
-  if (!session.peek()) return null;
-  try {
-    return (await call<{ ticket?: string }>("/api/console/ticket", { method: "POST", body: {} })).ticket ?? null;
-  } catch {
-    return null; // the public view, until the next attempt
-  }
+/** Throws when there is none: who is signed in is not shown the public view in its place. */
+async function ticket(): Promise<string> {
+  const made = await call<{ ticket?: unknown }>("/api/console/ticket", { method: "POST", body: {} });
+  if (typeof made?.ticket !== "string") throw new ApiError(0, "NO_TICKET", "");
+  return made.ticket;
 }
 
 async function connect(): Promise<void> {
@@ -61,7 +63,15 @@ async function connect(): Promise<void> {
   socket?.close();
   socket = null;
   heardAt = Date.now(); // patience begins anew
-  const pass = await ticket();
+  let pass = "";
+  try {
+    if (session.peek()) pass = await ticket();
+  } catch (error) {
+    if (mine !== generation) return; // a 401 ended the session: nobody connects in its place
+    link.value = "lost"; // what is shown stays
+    timer = setTimeout(again, pause(error, attempt++, Math.random()));
+    return;
+  }
   if (mine !== generation) return;
   const url = new URL("api/console/live", base());
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";

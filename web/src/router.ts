@@ -51,7 +51,7 @@ export function href(path: string, query?: Readonly<Record<string, string>>): st
 export function go(path: string, options: { query?: Readonly<Record<string, string>>; replace?: boolean } = {}): void {
   const to = href(path, options.query);
   if (options.replace) {
-    history.replaceState(null, "", to);
+    history.replaceState(history.state, "", to);
     hash.value = to;
   } else location.hash = to;
 }

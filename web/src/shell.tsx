@@ -4,6 +4,7 @@ import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { hurry, link } from "./live";
 import { machines } from "./machines";
+import { useReturning } from "./returning";
 import { go, href, match, place, type Params } from "./router";
 import { pages, type Page, type PageProps } from "./routes";
 import { pageClass } from "./scope";
@@ -11,6 +12,7 @@ import { farewell, isAdmin, session, signedOut, user } from "./session";
 import { site, siteKnown } from "./site";
 import { lang, setLang } from "./text";
 import { setTheme, theme, type Theme } from "./theme";
+import { subject } from "./title";
 import { Empty, Loading, Name, notices } from "./ui";
 import { t } from "./words";
 
@@ -119,7 +121,7 @@ function Shown({ page, params }: { page: Page; params: Params }) {
   if (Component) return <Component params={params} query={place.value.query} />;
   if (!failed) return <Loading />;
   return (
-    <Empty title={t("stale")}>
+    <Empty page title={t("stale")}>
       <p>{t("staleHint")}</p>
       <button type="button" onClick={() => location.reload()}>
         {t("reload")}
@@ -132,7 +134,7 @@ function Content() {
   const here = found();
   if (!here)
     return (
-      <Empty title={t("notFound")}>
+      <Empty page title={t("notFound")}>
         <p>{t("notFoundHint")}</p>
         <p>
           <a href={href("/")}>{t("toMachines")}</a>
@@ -143,7 +145,7 @@ function Content() {
   if (page.needs && !present(page)) {
     if (!siteKnown.value) return <Loading />;
     return (
-      <Empty title={t("missing", { plugin: site.value.missing[page.needs] ?? page.needs })} id="missing">
+      <Empty page title={t("missing", { plugin: site.value.missing[page.needs] ?? page.needs })} id="missing">
         <p>{t("missingHint")}</p>
       </Empty>
     );
@@ -151,7 +153,7 @@ function Content() {
   if (page.role && !user.value) return <Loading />; // on the way to the login page
   if (!allowed(page))
     return (
-      <Empty title={t("adminOnly")}>
+      <Empty page title={t("adminOnly")}>
         <p>{t("adminOnlyHint", { name: user.value?.name ?? "" })}</p>
       </Empty>
     );
@@ -195,17 +197,11 @@ export function Shell() {
     return () => sizes.disconnect();
   }, []);
 
-  // A new page starts at its top, and a screen reader is told of it.
-  const first = useRef(true);
-  useEffect(() => {
-    if (first.current) return void (first.current = false);
-    window.scrollTo(0, 0);
-    main.current?.focus({ preventScroll: true });
-  }, [path]);
+  useReturning(path, main);
 
   const offline = machines.order.value.length - machines.online.value;
   const name = site.value.name || "Muster";
-  const title = path === "/" ? (offline > 0 ? `(${offline}) ${name}` : name) : `${here?.page.title() ?? t("notFound")} · ${name}`;
+  const title = path === "/" ? (offline > 0 ? `(${offline}) ${name}` : name) : `${subject.value || (here?.page.title() ?? t("notFound"))} · ${name}`;
   useEffect(() => {
     document.title = title;
   }, [title]);

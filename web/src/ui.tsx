@@ -41,10 +41,12 @@ export function Loading() {
   );
 }
 
-export function Empty({ title, children, id }: { title: string; children?: ComponentChildren; id?: string }) {
+/** Nothing, and what to do about it. page: it is all that the page has, and its title the page's. */
+export function Empty({ title, children, id, page }: { title: string; children?: ComponentChildren; id?: string; page?: boolean }) {
+  const Title = page ? "h1" : "p";
   return (
     <div class="state-box" id={id}>
-      <p class="state-title">{title}</p>
+      <Title class="state-title">{title}</Title>
       {children}
     </div>
   );

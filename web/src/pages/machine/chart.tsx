@@ -8,9 +8,9 @@ import "uplot/dist/uPlot.min.css";
 import { bytes, dash, degrees, number, percent, span, speed } from "../../format";
 import { lang } from "../../text";
 import { isDark } from "../../theme";
-import { byteSteps, type ChartSpec, type Unit } from "./charts";
+import { byteSteps, scaleEnd, type ChartSpec, type Unit } from "./charts";
 import { lonely, type History } from "./history";
-import { wordOr } from "./words";
+import { t, wordOr } from "./words";
 
 export type Range = readonly [number, number];
 
@@ -70,7 +70,7 @@ function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSS
     },
     scales: {
       x: { time: true, range: () => [...range.peek()] as [number, number] },
-      y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(spec.max ?? 0, high && high > 0 ? high * 1.08 : 0) || 1] },
+      y: { range: (_, low, high) => [Math.min(0, low ?? 0), scaleEnd(spec.max, high ?? 0)] },
     },
     axes: [
       { stroke: soft, grid, ticks: { show: false }, values: timeMarks, size: 28, space: 64, font: "12px system-ui, sans-serif" },
@@ -87,7 +87,7 @@ function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSS
       }),
     ],
     hooks: {
-      setCursor: [(u) => { at.value = u.cursor.idx ?? null; }],
+      setCursor: [(u) => { at.value = u.data[0][u.cursor.idx ?? -1] ?? null; }],
       setSelect: [
         (u) => {
           if (u.select.width < 6) return;
@@ -103,13 +103,16 @@ export function Chart(props: ChartProps) {
   const { spec, history, version, range } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const at = useSignal<number | null>(null);
+  const at = useSignal<number | null>(null); // the time below the pointer: rows are others whenever the past was loaded
   const near = useSignal(false);
   const lines = spec.lines.map((entry) => entry.name).join("\n");
   const current = useRef(props);
   current.current = props;
 
-  const data = (): uPlot.AlignedData => [history.times as number[], ...current.current.spec.lines.map((entry) => history.drawn(entry.name))];
+  const data = (): uPlot.AlignedData => {
+    const [from, to] = range.peek();
+    return history.drawn(current.current.spec.lines.map((entry) => entry.name), to - from, box.current?.clientWidth ?? 0);
+  };
 
   useEffect(() => {
     const element = box.current;
@@ -150,6 +153,10 @@ export function Chart(props: ChartProps) {
     const pointed = at.value;
     return current.current.spec.lines.map((entry) => history.value(entry.name, pointed));
   }).value;
+  const leftOut = useComputed(() => {
+    version.value;
+    return current.current.spec.lines.filter((entry) => history.isLeftOut(entry.name)).length;
+  }).value;
   const title = wordOr(spec.title, spec.word);
   const texts = spec.lines.map((entry, i) => `${wordOr(entry.label, entry.word)} ${shown(values[i], spec.unit)}`);
 
@@ -159,16 +166,17 @@ export function Chart(props: ChartProps) {
         <h3 title={title}>
           <bdi>{title}</bdi>
         </h3>
-        <ul class={spec.lines.length > 4 ? "legend many" : "legend"}>
+        <ul class={`legend ${spec.lines.length > 4 ? "many" : ""} ${spec.unit === "B/s" ? "wide" : ""}`}>
           {spec.lines.map((entry, i) => (
-            <li key={entry.name} class={`c${(i % COLOURS) + 1}`}>
-              {(spec.lines.length > 1 || wordOr(entry.label, entry.word) !== title) && <bdi title={wordOr(entry.label, entry.word)}>{wordOr(entry.label, entry.word)}</bdi>}
+            <li key={entry.name} class={`c${(i % COLOURS) + 1}`} title={texts[i]}>
+              {<bdi>{wordOr(entry.label, entry.word)}</bdi>}
               <span class="value">{shown(values[i], spec.unit)}</span>
             </li>
           ))}
         </ul>
       </figcaption>
       <div ref={box} class="plot" role="img" aria-label={`${title}: ${texts.join(", ")}`} />
+      {leftOut > 0 && <p class="soft small left-out">{leftOut === spec.lines.length ? t("notKept") : t("partlyKept", { n: leftOut })}</p>}
     </figure>
   );
 }

@@ -55,7 +55,7 @@ export function charts(names: readonly string[]): ChartSpec[] {
   const there = new Set(names);
   const parsed = names.map((name) => ({ name, parts: parseName(name) })).filter((n): n is { name: string; parts: Name } => n.parts !== null);
   const list: ChartSpec[] = [];
-  const add = (spec: ChartSpec) => spec.lines.length > 0 && list.push({ ...spec, lines: spec.lines.slice(0, MOST) });
+  const add = (spec: ChartSpec) => spec.lines.length > 0 && list.push({ ...spec, ...(spec.unit === "%" ? { max: 100 } : {}), lines: spec.lines.slice(0, MOST) });
   const fixed = (...pairs: readonly (readonly [string, string])[]): ChartLine[] => pairs.filter(([name]) => there.has(name)).map(([name, label]) => ({ name, label, word: true }));
   const rows = (collector: string, metric: string, field: string): ChartLine[] =>
     parsed
@@ -63,8 +63,8 @@ export function charts(names: readonly string[]): ChartSpec[] {
       .sort((a, b) => natural.compare(a.parts.label!, b.parts.label!))
       .map(({ name, parts }) => ({ name, label: parts.label!, word: false }));
 
-  add({ id: "cpu", title: "cpu", word: true, unit: "%", max: 100, lines: fixed(["cpu.percent", "cpu"]) });
-  add({ id: "memory", title: "memory", word: true, unit: "%", max: 100, lines: fixed(["memory.used_percent", "memory"], ["memory.swap_used_percent", "swap"]) });
+  add({ id: "cpu", title: "cpu", word: true, unit: "%", lines: fixed(["cpu.percent", "cpu"]) });
+  add({ id: "memory", title: "memory", word: true, unit: "%", lines: fixed(["memory.used_percent", "memory"], ["memory.swap_used_percent", "swap"]) });
   add({ id: "network", title: "network", word: true, unit: "B/s", lines: fixed(["network.rx_speed", "received"], ["network.tx_speed", "sent"]) });
   const read = rows("disk", "disks", "read_speed");
   const write = rows("disk", "disks", "write_speed");
@@ -76,14 +76,14 @@ export function charts(names: readonly string[]): ChartSpec[] {
   }
   add({ id: "load", title: "load", word: true, unit: "", lines: fixed(["cpu.load1", "load1"], ["cpu.load5", "load5"], ["cpu.load15", "load15"]) });
   const disks = rows("disk", "disks", "used_percent");
-  add({ id: "disk", title: "diskUse", word: true, unit: "%", max: 100, lines: disksWith(disks, fixed(["disk.used_percent", "disk"])) });
+  add({ id: "disk", title: "diskUse", word: true, unit: "%", lines: disksWith(disks, fixed(["disk.used_percent", "disk"])) });
   const rx = rows("network", "interfaces", "rx_speed");
   const tx = rows("network", "interfaces", "tx_speed");
   if (rx.length > 1) add({ id: "rx", title: "receivedBy", word: true, unit: "B/s", lines: rx });
   if (tx.length > 1) add({ id: "tx", title: "sentBy", word: true, unit: "B/s", lines: tx });
   add({ id: "temperatures", title: "temperatures", word: true, unit: "°C", lines: rows("system", "temperatures", "celsius") });
   const cores = rows("cpu", "per_core", "");
-  if (cores.length > 1) add({ id: "cores", title: "perCore", word: true, unit: "%", max: 100, lines: cores });
+  if (cores.length > 1) add({ id: "cores", title: "perCore", word: true, unit: "%", lines: cores });
 
   // Others: single numbers and lists get a chart each, rows one for each of their fields.
   const others = new Map<string, { of: string; title: string; lines: ChartLine[] }>();
@@ -127,10 +127,17 @@ export function spans(history: "store" | "ring" | "", retention: number): readon
   return enough < 0 ? STORE : STORE.slice(0, Math.max(3, enough + 1));
 }
 
-/** A range of time, zoomed about its middle or moved by parts of itself, never into the future and never below a second's worth. */
-export function zoomed([from, to]: readonly [number, number], by: { factor?: number; shift?: number }, now: number): [number, number] {
-  const width = Math.max(10, (to - from) * (by.factor ?? 1));
+/** The end of a scale: what it ends at by itself, unless a value is above it. */
+export const scaleEnd = (max: number | undefined, high: number): number => (max !== undefined && high <= max ? max : high > 0 ? high * 1.08 : 1);
+
+/**
+ * A range of time, zoomed about its middle or moved by parts of itself: never into the future, never below ten seconds,
+ * and never out of what is kept (seconds before now; 0: not known).
+ */
+export function zoomed([from, to]: readonly [number, number], by: { factor?: number; shift?: number }, now: number, kept = 0): [number, number] {
+  const most = kept > 0 ? Math.max(10, kept) : Infinity;
+  const width = Math.min(most, Math.max(10, (to - from) * (by.factor ?? 1)));
   const middle = (from + to) / 2 + (to - from) * (by.shift ?? 0);
-  const end = Math.min(now, middle + width / 2);
+  const end = Math.max(now - most + width, Math.min(now, middle + width / 2));
   return [end - width, end];
 }

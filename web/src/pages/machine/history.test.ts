@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 import { describe, expect, test } from "vitest";
-import { charts, parseName, spans, unitOf, zoomed } from "./charts";
-import { bridged, flatten, History, lonely, parsePast, valueAt } from "./history";
+import { charts, parseName, scaleEnd, spans, unitOf, zoomed } from "./charts";
+import { bridged, flatten, History, lonely, parsePast, rowAt, valueAt } from "./history";
 
-const past = (t: number[], series: Record<string, (number | null)[]>) => ({ t, series: new Map(Object.entries(series)), retention: 0 });
+const past = (t: number[], series: Record<string, (number | null)[]>) => ({ t, series: new Map(Object.entries(series)), retention: 0, leftOut: 0 });
 
 test("numbers of a report have the names of the server's series", () => {
   const flat = flatten({
@@ -57,7 +57,50 @@ describe("the past and the present", () => {
     h.add(200, new Map([["a", 3]]), 15);
     expect(h.times).toEqual([100, 150, 200]);
     expect(h.column("a")).toEqual([1, null, 3]);
-    expect(h.drawn("a")).toEqual([1, null, 3]);
+    expect(h.drawn(["a"], 300, 900)).toEqual([[100, 150, 200], [1, null, 3]]);
+  });
+
+  test("over a long span live points are as far apart as those of the past", () => {
+    const h = new History();
+    h.load(past([0, 10, 20, 30], { a: [1, 1, 1, 1] }));
+    for (let at = 31; at <= 60; at++) h.add(at, new Map([["a", at % 2 ? 0 : 4]]), 15);
+    expect(h.drawn(["a"], 300, 900)[0]).toHaveLength(34); // a pixel is less than a second
+    const [t, a] = h.drawn(["a"], 3600, 900);
+    expect(t).toEqual([0, 10, 20, 30, 39, 49, 59, 60]);
+    expect(a!.slice(5, 7)).toEqual([2, 2]); // means, not whichever came last
+    expect(h.drawn(["a"], 300, 30)[0]).toHaveLength(8); // a pixel is ten seconds
+    h.add(200, new Map([["a", 9]]), 15);
+    expect(h.drawn(["a"], 3600, 900)[1]!.slice(-3)).toEqual([4, null, 9]); // a silence stays one
+  });
+
+  test("the value at a time is found after the rows have become others", () => {
+    expect([-5, 0, 4, 6, 14, 99].map((at) => rowAt([0, 10, 20], at))).toEqual([0, 0, 0, 1, 1, 2]);
+    const h = new History();
+    h.load(past(Array.from({ length: 100 }, (_, i) => i * 10), { a: Array.from({ length: 100 }, (_, i) => i) }));
+    expect(h.value("a", 900)).toBe(90);
+    h.load(past([880, 890, 900], { a: [88, 89, 90] })); // zoomed in: three rows in place of a hundred
+    expect(h.value("a", 900)).toBe(90);
+  });
+
+  test("between an old part of the past and now there is no line", () => {
+    const h = new History();
+    h.add(5000, new Map([["a", 7]]), 15);
+    h.load(past([100, 110, 120], { a: [1, 2, 3] }));
+    expect(h.drawn(["a"], 60, 900)).toEqual([[100, 110, 120, 2560, 5000], [1, 2, 3, null, 7]]);
+    h.load(past([4980, 4990], { a: [5, 6] })); // back to now
+    expect(h.drawn(["a"], 60, 900)).toEqual([[4980, 4990, 5000], [5, 6, 7]]);
+  });
+
+  test("it is known which figures have no past, and only where the server leaves some out", () => {
+    const h = new History();
+    expect(h.isLeftOut("b")).toBe(false);
+    h.load(past([100, 110], { a: [1, 2] }));
+    expect(h.isLeftOut("b")).toBe(false);
+    h.load({ ...past([100, 110], { a: [1, 2] }), leftOut: 3 });
+    expect([h.isLeftOut("a"), h.isLeftOut("b")]).toEqual([false, true]);
+    h.load({ ...past([], {}), leftOut: 3 }); // has only just begun to report
+    expect(h.isLeftOut("b")).toBe(false);
+    expect(parsePast({ t: [], left_out: 4 }).leftOut).toBe(4);
   });
 
   test("an open page does not grow for ever", () => {
@@ -125,4 +168,18 @@ test("zooming keeps the middle, and never looks into the future", () => {
   expect(zoomed([900, 1000], { factor: 2 }, 1000)).toEqual([800, 1000]);
   expect(zoomed([900, 1000], { shift: 0.5 }, 1000)).toEqual([900, 1000]);
   expect(zoomed([0, 12], { factor: 0.5 }, 1000)).toEqual([1, 11]);
+});
+
+test("zooming and moving end where the past ends", () => {
+  expect(zoomed([900, 1000], { factor: 8 }, 1000, 400)).toEqual([600, 1000]);
+  expect(zoomed([610, 650], { shift: -0.5 }, 1000, 400)).toEqual([600, 640]);
+  expect(zoomed([600, 1000], { factor: 2 }, 1000, 400)).toEqual([600, 1000]);
+  expect(zoomed([200, 1000], { factor: 0.5 }, 1000, 400)).toEqual([600, 1000]);
+});
+
+test("a scale of shares ends at 100 % unless there is more", () => {
+  expect([scaleEnd(100, 3), scaleEnd(100, 99.9), scaleEnd(100, 100)]).toEqual([100, 100, 100]);
+  expect(scaleEnd(100, 200)).toBeCloseTo(216);
+  expect([scaleEnd(undefined, 0), scaleEnd(undefined, -5)]).toEqual([1, 1]);
+  for (const chart of charts(["cpu.percent", "zoo.full_percent", "memory.used_percent"])) expect(chart.max).toBe(100);
 });

@@ -33,11 +33,13 @@ export interface Past {
   readonly series: ReadonlyMap<string, Column>;
   /** How far back the server goes, in seconds; 0: it does not say. */
   readonly retention: number;
+  /** Numbers of the newest report that the server keeps no past of. */
+  readonly leftOut: number;
 }
 
 /** The server's answer; what it does not have is empty. `v` has a list for each series, with a value or null for each time. */
 export function parsePast(answer: unknown): Past {
-  const a = (answer !== null && typeof answer === "object" ? answer : {}) as { t?: unknown; v?: unknown; series?: unknown; retention_ms?: unknown };
+  const a = (answer !== null && typeof answer === "object" ? answer : {}) as { t?: unknown; v?: unknown; series?: unknown; retention_ms?: unknown; left_out?: unknown };
   const t = Array.isArray(a.t) ? a.t.filter(isNumber).map((ms) => ms / 1000) : [];
   const series = new Map<string, Column>();
   if (Array.isArray(a.series) && Array.isArray(a.v))
@@ -46,7 +48,7 @@ export function parsePast(answer: unknown): Past {
       const values: unknown = (a.v as unknown[])[i];
       if (typeof name === "string" && Array.isArray(values)) series.set(name, t.map((_, at) => (isNumber(values[at]) ? values[at] : null)));
     });
-  return { t, series, retention: isNumber(a.retention_ms) ? a.retention_ms / 1000 : 0 };
+  return { t, series, retention: isNumber(a.retention_ms) ? a.retention_ms / 1000 : 0, leftOut: isNumber(a.left_out) ? a.left_out : 0 };
 }
 
 /** How far apart values usually are: a quarter of the distances are no longer. Silences do not count, as long as they are few. */
@@ -103,6 +105,33 @@ export function valueAt(t: readonly number[], column: Column, row: number): numb
   return null;
 }
 
+/** The row whose time is nearest. */
+export function rowAt(t: readonly number[], at: number): number {
+  let low = 0;
+  let high = t.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (t[middle]! < at) low = middle + 1;
+    else high = middle;
+  }
+  return low > 0 && at - t[low - 1]! < t[low]! - at ? low - 1 : low;
+}
+
+/**
+ * Where rows that are drawn as one begin. Rows from `split` on that lie in the same step of time are one; a silence is always a row of its own.
+ */
+export function steps(t: readonly number[], split: number, step: number, breaks: ReadonlySet<number> = new Set()): number[] {
+  const starts: number[] = [];
+  for (let i = 0; i < t.length; i++) {
+    const together = i > split && step > 0 && Math.floor(t[i]! / step) === Math.floor(t[i - 1]! / step) && !breaks.has(t[i]!) && !breaks.has(t[i - 1]!);
+    if (!together) starts.push(i);
+  }
+  return starts;
+}
+
+/** From this span on, in seconds, live points are drawn like those of the past. */
+const LONG = 1800;
+
 /** More live points than this are not kept: the server has the past, and is asked again. */
 const KEPT = 4000;
 
@@ -111,6 +140,7 @@ export class History {
   private columns = new Map<string, Column>();
   private liveFrom = 0; // index of the first live point
   private breaks = new Set<number>(); // times of live silences
+  private kept: ReadonlySet<string> | null = null; // names of the series that have a past, where not all have one
 
   get times(): readonly number[] {
     return this.t;
@@ -120,23 +150,44 @@ export class History {
     return [...this.columns.keys()];
   }
 
-  /** Whether a series has anything to draw. */
-  has(name: string): boolean {
-    return this.columns.has(name);
+  /** The server has a past of the machine, but keeps none of this series. */
+  isLeftOut(name: string): boolean {
+    return this.kept !== null && !this.kept.has(name);
   }
 
   column(name: string): Column {
     return this.columns.get(name) ?? new Array<null>(this.t.length).fill(null);
   }
 
-  /** As uPlot wants a series. */
-  drawn(name: string): (number | null | undefined)[] {
-    return bridged(this.t, this.column(name), this.liveFrom, this.breaks);
+  /** As uPlot wants it: times and a list for each series. Over a long span, live points are no closer together than those of the past, or than pixels. */
+  drawn(names: readonly string[], span: number, pixels: number): [number[], ...(number | null | undefined)[][]] {
+    const past = this.liveFrom > 2 ? usual(this.t.slice(1, this.liveFrom).map((at, i) => at - this.t[i]!)) : 0;
+    const step = span < LONG ? span / Math.max(1, pixels) : Math.max(Math.min(past, span / 60), span / Math.max(1, pixels));
+    const starts = steps(this.t, this.liveFrom, step, this.breaks);
+    const last = (n: number): number => (starts[n + 1] ?? this.t.length) - 1;
+    const t = starts.map((_, n) => this.t[last(n)]!);
+    return [t, ...names.map((name) => {
+      const column = this.column(name);
+      const means = starts.map((from, n) => {
+        const to = last(n);
+        if (to === from) return column[from] ?? null;
+        let sum = 0;
+        let count = 0;
+        for (let i = from; i <= to; i++) {
+          const value = column[i];
+          if (value === null || value === undefined) continue;
+          sum += value;
+          count++;
+        }
+        return count > 0 ? sum / count : null;
+      });
+      return bridged(t, means, this.liveFrom, this.breaks);
+    })];
   }
 
-  /** Of a row; without one, of the newest. */
-  value(name: string, row: number | null): number | null {
-    return valueAt(this.t, this.columns.get(name) ?? [], row ?? this.t.length - 1);
+  /** At a time; without one, the newest. */
+  value(name: string, at: number | null): number | null {
+    return valueAt(this.t, this.columns.get(name) ?? [], at === null ? this.t.length - 1 : rowAt(this.t, at));
   }
 
   /** The server's past takes the place of what was there; live points that are newer stay. */
@@ -145,14 +196,22 @@ export class History {
     let keep = this.liveFrom;
     while (keep < this.t.length && this.t[keep]! <= last) keep++;
     const tail = this.t.slice(keep);
+    const hole = past.t.length > 0 && tail.length > 0 && tail[0]! - last > Math.max(60, 3 * usual(distances(past.t, past.t as Column, 0, past.t.length)));
+    if (hole) {
+      // An old part of the past is shown: nothing is known of what lies between it and now.
+      this.breaks.add((last + tail[0]!) / 2);
+      tail.unshift((last + tail[0]!) / 2);
+    }
     const columns = new Map<string, Column>();
     for (const name of new Set([...past.series.keys(), ...this.columns.keys()])) {
       const head = past.series.get(name) ?? new Array<null>(past.t.length).fill(null);
-      columns.set(name, [...head, ...(this.columns.get(name)?.slice(keep) ?? new Array<null>(tail.length).fill(null))]);
+      const known = this.columns.get(name)?.slice(keep);
+      columns.set(name, [...head, ...(known ? [...(hole ? [null] : []), ...known] : new Array<null>(tail.length).fill(null))]);
     }
     this.t = [...past.t, ...tail];
     this.columns = columns;
     this.liveFrom = past.t.length;
+    this.kept = past.leftOut > 0 && past.t.length > 1 ? new Set(past.series.keys()) : null;
   }
 
   /** A live point. After a silence of more than gap seconds the line is interrupted. */

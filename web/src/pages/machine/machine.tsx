@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: ISC
 // One machine: charts from the moment of opening, and every figure that it reports.
 import { signal, type Signal } from "@preact/signals";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { call } from "../../api";
 import { now } from "../../clock";
 import { details, summary, type Details, type Summary } from "../../figures";
 import { Flag } from "../../flags";
-import { ago, bytes, dateTime, degrees, percent, plain, span, speed, words } from "../../format";
+import { ago, bytes, dash, dateTime, degrees, percent, plain, span, speed, words } from "../../format";
 import { skew } from "../../live";
 import { machines, titleOf, type Machine, type Row } from "../../machines";
-import { href } from "../../router";
+import { cameFrom } from "../../returning";
+import { href, parsePlace } from "../../router";
 import type { PageProps } from "../../routes";
 import { site, siteKnown } from "../../site";
 import { remember, remembered } from "../../stored";
 import { Beside, Empty, level, Loading, Name } from "../../ui";
+import { useTitle } from "../../title";
 import { diskUsed, usedOf } from "../../used";
 import { Chart, type Range } from "./chart";
 import { charts, spans, zoomed, type ChartSpec } from "./charts";
@@ -82,7 +85,7 @@ function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
       const [from, to] = zoom ?? [seconds() - span, seconds()];
       try {
         const answer = await call(`/api/console/machines/${encodeURIComponent(key)}/history`, {
-          query: { from: Math.floor(from * 1000), to: Math.ceil((zoom ? Math.max(to, seconds()) : to) * 1000), points: POINTS },
+          query: { from: Math.floor(from * 1000), to: Math.ceil(to * 1000), points: POINTS },
           signal: stop.signal,
           quiet401: true,
           watching: true,
@@ -115,13 +118,21 @@ function spanName(s: number): string {
   return s < 365 * 86400 ? t("daysN", { n: s / 86400 }) : t("yearsN", { n: s / (365 * 86400) });
 }
 
+/** Whoever came from the machines goes back to where they were in them. */
+function toMachines(event: MouseEvent): void {
+  const from = cameFrom();
+  if (from === undefined || parsePlace(from).path !== "/" || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  history.back();
+}
+
 function Head({ machine, s, d }: { machine: Machine; s: Summary; d: Details }) {
   const state = machine.online ? "" : machine.lastSeen ? "offline" : "never";
   const since = machine.online ? (s.uptime !== undefined ? t("up", { span: span(s.uptime) }) : "") : machine.lastSeen ? t("lastSeen", { ago: ago(machine.lastSeen, now.value) }) : "";
   return (
     <header class={`machine-head ${state}`} data-id={machine.id} data-online={String(machine.online)}>
       <p class="back">
-        <a href={href("/")}>← {t("back")}</a>
+        <a href={href("/")} onClick={toMachines}>← {t("back")}</a>
         {machine.group && (
           <span class="soft">
             {" / "}
@@ -212,13 +223,29 @@ function Cores({ cores }: { cores: readonly number[] }) {
   );
 }
 
+/** A table that may be wider than its place: then it is reached, and moved sideways, by keyboard as well. */
+function Wide({ label, children }: { label: string; children: ComponentChildren }) {
+  const box = useRef<HTMLDivElement>(null);
+  const [wide, setWide] = useState(false);
+  useEffect(() => {
+    const sizes = new ResizeObserver(() => setWide(box.current!.scrollWidth > box.current!.clientWidth));
+    for (const element of [box.current!, box.current!.firstElementChild!]) sizes.observe(element);
+    return () => sizes.disconnect();
+  }, []);
+  return (
+    <div ref={box} class="table-wrap" {...(wide ? { tabIndex: 0, role: "region", "aria-label": label } : {})}>
+      {children}
+    </div>
+  );
+}
+
 function Disks({ disks }: { disks: Details["disks"] }) {
   if (disks.length === 0) return null;
   return (
     <section class="panel">
       <h2>{t("disks")}</h2>
-      <div class="table-wrap">
-        <table>
+      <Wide label={t("disks")}>
+        <table class="cells">
           <thead>
             <tr>
               <th scope="col">{t("path")}</th>
@@ -235,21 +262,21 @@ function Disks({ disks }: { disks: Details["disks"] }) {
                 <th scope="row" class="cell-name">
                   <Name text={disk.name || disk.device} />
                 </th>
-                <td class="soft">{disk.fstype}</td>
-                <td class="use">
+                <td class="soft" data-label={t("fstype")}>{disk.fstype || dash}</td>
+                <td class="use" data-label={t("used")}>
                   <span class="value">{percent(disk.percent)}</span>
                   <span class="track" aria-hidden="true">
                     <span class={`fill ${level(disk.percent ?? 0)}`} style={{ transform: `translateX(${Math.min(100, disk.percent ?? 0) - 100}%)` }} />
                   </span>
                 </td>
-                <td class="r">{bytes(disk.total)}</td>
-                <td class="r">{speed(disk.read)}</td>
-                <td class="r">{speed(disk.write)}</td>
+                <td class="r" data-label={t("size")}>{bytes(disk.total)}</td>
+                <td class="r" data-label={t("read")}>{speed(disk.read)}</td>
+                <td class="r" data-label={t("write")}>{speed(disk.write)}</td>
               </tr>
             ))}
           </tbody>
         </table>
-      </div>
+      </Wide>
     </section>
   );
 }
@@ -259,8 +286,8 @@ function Interfaces({ list }: { list: Details["interfaces"] }) {
   return (
     <section class="panel">
       <h2>{t("interfaces")}</h2>
-      <div class="table-wrap">
-        <table>
+      <Wide label={t("interfaces")}>
+        <table class="cells interfaces">
           <thead>
             <tr>
               <th scope="col">{t("name")}</th>
@@ -276,15 +303,15 @@ function Interfaces({ list }: { list: Details["interfaces"] }) {
                 <th scope="row" class="cell-name">
                   <Name text={one.name} />
                 </th>
-                <td class="r">{speed(one.rx)}</td>
-                <td class="r">{speed(one.tx)}</td>
-                <td class="r">{bytes(one.rxBytes)}</td>
-                <td class="r">{bytes(one.txBytes)}</td>
+                <td class="r" data-label={`↓ ${t("received")}`}>{speed(one.rx)}</td>
+                <td class="r" data-label={`↑ ${t("sent")}`}>{speed(one.tx)}</td>
+                <td class="r" data-label={t("receivedAll")}>{bytes(one.rxBytes)}</td>
+                <td class="r" data-label={t("sentAll")}>{bytes(one.txBytes)}</td>
               </tr>
             ))}
           </tbody>
         </table>
-      </div>
+      </Wide>
     </section>
   );
 }
@@ -386,7 +413,11 @@ function Open({ row }: { row: Row }) {
   const s = summary(machine.metrics);
   const d = details(machine.metrics);
   const onZoom = (range: Range | null) => setZoom(range);
-  const move = (by: { factor?: number; shift?: number }) => setZoom(zoomed(recorder.range.peek(), by, seconds()));
+  const kept = recorder.retention.value || choices[choices.length - 1]!;
+  const [from, to] = zoom ?? [seconds() - wished, seconds()];
+  const ends = { earlier: from <= seconds() - kept + 1, zoomIn: to - from <= 10, zoomOut: to - from >= kept - 1, later: zoom === null || to >= seconds() - 1 };
+  const move = (by: { factor?: number; shift?: number }) => setZoom(zoomed(recorder.range.peek(), by, seconds(), kept));
+  useTitle(titleOf(machine));
   const others = new Map(d.others);
   for (const { of } of specs) if (of !== undefined && !others.has(of)) others.set(of, {}); // only its past is left
 
@@ -394,29 +425,32 @@ function Open({ row }: { row: Row }) {
     <div class="machine">
       <Head machine={machine} s={s} d={d} />
       <Tiles s={s} />
-      <div class="tools" role="group" aria-label={t("charts")}>
-        <div class="segments" role="group" aria-label={t("span")}>
-          {choices.map((value) => (
-            <button key={value} type="button" data-span={value} aria-pressed={zoom === null && value === wished} onClick={() => { setWish(value); remember("span", String(value)); setZoom(null); }}>
-              {spanName(value)}
+      <h2 class="hidden">{t("charts")}</h2>
+      {specs.length > 0 && (
+        <div class="tools" role="group" aria-label={t("charts")}>
+          <div class="segments" role="group" aria-label={t("span")}>
+            {choices.map((value) => (
+              <button key={value} type="button" data-span={value} aria-pressed={zoom === null && value === wished} onClick={() => { setWish(value); remember("span", String(value)); setZoom(null); }}>
+                {spanName(value)}
+              </button>
+            ))}
+          </div>
+          <div class="segments" role="group">
+            {([["earlier", "‹", { shift: -0.5 }], ["zoomIn", "+", { factor: 0.5 }], ["zoomOut", "−", { factor: 2 }], ["later", "›", { shift: 0.5 }]] as const).map(([word, sign, by]) => (
+              <button key={word} type="button" data-zoom={word} aria-label={t(word)} title={t(word)} aria-disabled={ends[word]} onClick={() => !ends[word] && move(by)}>
+                {sign}
+              </button>
+            ))}
+          </div>
+          {zoom ? (
+            <button type="button" id="follow" onClick={() => setZoom(null)}>
+              {t("follow")}
             </button>
-          ))}
+          ) : (
+            <span class="soft small hint">{t("zoomHint")}</span>
+          )}
         </div>
-        <div class="segments" role="group">
-          {([["earlier", "‹", { shift: -0.5 }], ["zoomIn", "+", { factor: 0.5 }], ["zoomOut", "−", { factor: 2 }], ["later", "›", { shift: 0.5 }]] as const).map(([word, sign, by]) => (
-            <button key={word} type="button" data-zoom={word} aria-label={t(word)} title={t(word)} onClick={() => move(by)}>
-              {sign}
-            </button>
-          ))}
-        </div>
-        {zoom ? (
-          <button type="button" id="follow" onClick={() => setZoom(null)}>
-            {t("follow")}
-          </button>
-        ) : (
-          <span class="soft small hint">{t("zoomHint")}</span>
-        )}
-      </div>
+      )}
       {recorder.failed.value && <p class="soft small">{t("noPast")}</p>}
       {specs.length === 0 && <p class="soft">{t("waiting")}</p>}
       <div class="charts">
@@ -443,7 +477,7 @@ export default function MachinePage({ params, query }: PageProps) {
   if (row) return <Open key={row.key} row={row} />;
   if (!machines.settled.value) return <Loading />;
   return (
-    <Empty title={t("gone")}>
+    <Empty page title={t("gone")}>
       <p>{t("goneHint")}</p>
       <p>
         <a href={href("/")}>← {t("back")}</a>

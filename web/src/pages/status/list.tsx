@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // The list: a line for each machine. Its state, name and figures in columns that do not move.
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { now } from "../../clock";
 import { summary } from "../../figures";
 import { ago, dash, percent, span, speed } from "../../format";
@@ -9,7 +9,7 @@ import { titleOf, type Row } from "../../machines";
 import { Beside, level } from "../../ui";
 import { diskUsed, usedOf } from "../../used";
 import { machineHref, stateClass, stateText } from "./card";
-import { Tally, type Group } from "./status";
+import { owned, Tally, type Group } from "./status";
 import type { Part } from "./window";
 import { t } from "./words";
 
@@ -18,7 +18,9 @@ const widths = [matchMedia("(max-width: 40rem)"), matchMedia("(max-width: 62rem)
 const choose = () => ({ when: !widths[0].matches, wide: !widths[1].matches, owner: !widths[2].matches });
 const room = signal(choose());
 for (const width of widths) width.addEventListener("change", () => (room.value = choose()));
-const columns = (): number => 4 + (room.value.when ? 1 : 0) + (room.value.wide ? 3 : 0) + (room.value.owner ? 1 : 0);
+/** Owners have a column where there is room for it, and somebody owns something. */
+const withOwner = computed(() => room.value.owner && owned.value);
+const columns = (): number => 4 + (room.value.when ? 1 : 0) + (room.value.wide ? 3 : 0) + (withOwner.value ? 1 : 0);
 
 function Share({ label, value, title }: { label: string; value: number | undefined; title: string }) {
   if (value === undefined) return <td class="share none">{dash}</td>;
@@ -36,7 +38,8 @@ function Share({ label, value, title }: { label: string; value: number | undefin
 function Line({ row }: { row: Row }) {
   const machine = row.data.value;
   const s = summary(machine.metrics);
-  const { when, wide, owner } = room.value;
+  const { when, wide } = room.value;
+  const owner = withOwner.value;
   const about = [machine.location, s.platform].filter(Boolean);
   return (
     <tr class={`card ${stateClass(machine)}`} data-id={machine.id} data-online={String(machine.online)}>
@@ -78,7 +81,8 @@ const Space = ({ height }: { height: number }) =>
   ) : null;
 
 export function List({ list, shown, total }: { list: readonly Group[]; shown: readonly Part[]; total: number }) {
-  const { when, wide, owner } = room.value;
+  const { when, wide } = room.value;
+  const owner = withOwner.value;
   return (
     <table class="machines" aria-rowcount={total + list.length + 1}>
       <thead>

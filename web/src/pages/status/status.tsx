@@ -124,12 +124,13 @@ function Turns() {
   );
 }
 
-/** Cards are of one height, which has room for what any of them has; but where all are drawn, one that has nothing yet takes no room for it. */
-const owned = (list: readonly Group[]): boolean => list.some((group) => group.rows.some((row) => row.data.peek().owner !== ""));
+/** Somebody owns one of the machines. */
+export const owned = computed(() => machines.order.value.some((row) => row.data.peek().owner !== ""));
 
+/** Cards are of one height, which has room for what any of them has; but where all are drawn, one that has nothing yet takes no room for it. */
 function Cards({ list, shown }: { list: readonly Group[]; shown: readonly Part[] }) {
   const all = list.every((group, i) => shown[i]!.from === 0 && shown[i]!.to === group.rows.length);
-  const kind = `grid ${owned(list) ? "tall" : ""} ${all ? "loose" : ""}`;
+  const kind = `grid ${owned.value ? "tall" : ""} ${all ? "loose" : ""}`;
   return (
     <>
       {list.map((group, i) => {
@@ -246,7 +247,7 @@ export default function StatusPage() {
     if (link.value !== "refused") return <Loading />;
     if (site.value.status === "token") return <TokenForm />;
     return (
-      <Empty title={t("refused")}>
+      <Empty page title={t("refused")}>
         <p>{t("refusedHint")}</p>
       </Empty>
     );
@@ -259,7 +260,7 @@ export default function StatusPage() {
       {list.length > 0 ? (
         <Groups list={list} />
       ) : none ? (
-        <Empty title={t("noMachines")} id="empty">
+        <Empty page title={t("noMachines")} id="empty">
           <p>{t("noMachinesHint")}</p>
           {site.value.login && <p>{t("noMachinesPublic")}</p>}
         </Empty>
