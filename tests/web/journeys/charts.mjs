@@ -38,6 +38,27 @@ export default async function (j) {
     assert.equal(await span.getAttribute("aria-pressed"), "true");
   }
   assert.ok((await page.locator("button[data-span]").count()) >= 2);
+  // No further out than what is kept, nowhere into hours that nobody has.
+  for (let n = 0; n < 12 && (await page.locator('button[data-zoom="zoomOut"][aria-disabled="true"]').count()) === 0; n++) await page.click('button[data-zoom="zoomOut"]');
+  assert.equal(await page.locator('button[data-zoom="zoomOut"][aria-disabled="true"]').count(), 1, "zooming out ends");
+  assert.equal(await page.locator('button[data-zoom="earlier"][aria-disabled="true"]').count(), 1, "there is nothing earlier");
+  await page.locator("button[data-span]").first().click();
+
+  // Zoomed by the pointer: what stands beside the figures is values, not dashes.
+  const plot = await page.locator('[data-chart="cpu"] .u-over').boundingBox();
+  await page.mouse.move(plot.x + plot.width * 0.85, plot.y + 40);
+  await page.mouse.down();
+  await page.mouse.move(plot.x + plot.width - 4, plot.y + 50, { steps: 5 });
+  await page.mouse.up();
+  await page.waitForSelector("#follow");
+  await page.waitForTimeout(1200);
+  for (const id of ["cpu", "memory"]) assert.match((await page.locator(`[data-chart="${id}"] .legend .value`).allInnerTexts()).join(), /\d/, `${id} has values after a zoom`);
+  await page.click("#follow");
+
+  // Figures of a row are of one height, and stand on one line.
+  const rows = await page.locator(".chart").evaluateAll((all) => all.map((c) => ({ top: Math.round(c.getBoundingClientRect().top), height: Math.round(c.getBoundingClientRect().height), plot: Math.round(c.querySelector(".plot").getBoundingClientRect().top) })));
+  for (const one of rows) for (const other of rows) if (one.top === other.top) assert.deepEqual(one, other);
+
   await page.click('button[data-zoom="zoomIn"]');
   await page.waitForSelector("#follow");
   await page.click('button[data-zoom="earlier"]');
@@ -50,8 +71,12 @@ export default async function (j) {
     await page.setViewportSize({ width, height: 900 });
     await page.waitForTimeout(300);
     await j.fits(page, `machine at ${width}`);
+    const cut = await page.locator(".tile .more, .tile .big, .tile .rate-line").evaluateAll((all) => all.filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 && getComputedStyle(e).display !== "inline").map((e) => e.textContent));
+    assert.deepEqual(cut, [], `tiles at ${width} show their texts whole`);
+    const wide = await page.locator(".table-wrap").evaluateAll((all) => all.filter((e) => e.scrollWidth > e.clientWidth && (e.tabIndex !== 0 || innerWidth < 500)).map((e) => e.textContent.slice(0, 60)));
+    assert.deepEqual(wide, [], `tables at ${width}`);
   }
   await j.go(page, "/machine/no-such-machine");
-  await j.until(page, () => !document.querySelector(".machine") && document.querySelector("main").innerText.length > 10);
+  await j.until(page, () => !document.querySelector(".machine") && document.querySelector("main h1")?.innerText.length > 10);
   j.quiet();
 }

@@ -2,6 +2,51 @@
 // Languages, themes and widths of all pages. With MUSTER_SCREENSHOTS, pictures of them.
 const pages = { status: "/", machine: "/machine/demo", relay: "/relay", add: "/add", keys: "/keys", admin: "/admin", plugins: "/plugins", config: "/plugins/config", account: "/account", nothing: "/nothing" };
 
+/** Texts that stand out too little from what is behind them: below 4.5 to 1, or 3 to 1 where they are large. Evaluated in the page. */
+function faint() {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 1;
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  const known = new Map();
+  const rgba = (colour) => {
+    if (!known.has(colour)) {
+      pen.clearRect(0, 0, 1, 1);
+      pen.fillStyle = colour;
+      pen.fillRect(0, 0, 1, 1);
+      const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+      known.set(colour, [r, g, b, a / 255]);
+    }
+    return known.get(colour);
+  };
+  const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1];
+  const behind = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reduceRight((below, layer) => over(layer, below), [255, 255, 255, 1]);
+  };
+  const light = (colour) => colour.slice(0, 3).map((c) => ((c /= 255), c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+  const found = [];
+  const judge = (element, colour, wanted, what) => {
+    const back = behind(element);
+    let opacity = 1;
+    for (let e = element; e; e = e.parentElement) opacity *= Number(getComputedStyle(e).opacity);
+    const [r, g, b, a] = rgba(colour);
+    const has = ratio(over([r, g, b, a * opacity], back), back);
+    if (has < wanted - 0.01) found.push(`${has.toFixed(2)}: ${element.tagName}.${element.className} ${what}`);
+  };
+  for (const element of document.querySelectorAll("body *")) {
+    if (!element.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true }) || element.closest(":disabled, [aria-disabled=true], .hidden, .skip, svg, canvas, [aria-hidden=true]")) continue;
+    const style = getComputedStyle(element);
+    const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join(" ").trim();
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && Number(style.fontWeight) >= 700);
+    if (text) judge(element, style.color, large ? 3 : 4.5, text.slice(0, 30));
+    if (element.placeholder && !element.value) judge(element, getComputedStyle(element, "::placeholder").color, 4.5, `placeholder ${element.placeholder}`);
+    if (element.matches("input:not([type=checkbox], [type=radio]), select, textarea")) judge(element.parentElement, style.borderTopColor, 3, "border of a field");
+  }
+  return found;
+}
+
 export default async function (j) {
   const { assert } = j;
   const background = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -31,6 +76,7 @@ export default async function (j) {
   for (const [dark, locale] of [[false, "en-US"], [true, "zh-CN"], ...(j.pictures ? [[true, "en-US"], [false, "zh-CN"]] : [])]) {
     const page = await j.open("", { dark, locale });
     await j.login(page, "admin", j.adminPassword);
+    const titles = new Set();
     for (const [name, path] of Object.entries(pages)) {
       await j.go(page, path);
       await page.waitForFunction(() => !document.querySelector("main .spinner"), null, { timeout: 20_000 });
@@ -41,6 +87,13 @@ export default async function (j) {
         // What can be tapped says what it is.
         const nameless = await page.evaluate(() => [...document.querySelectorAll("button, a, input, select, textarea")].filter((e) => e.getClientRects().length && !(e.getAttribute("aria-label") || e.innerText?.trim() || e.labels?.length || e.title || e.placeholder)).map((e) => e.outerHTML.slice(0, 120)));
         assert.deepEqual(nameless, [], `${name}: without a name`);
+        if (width === 1440) {
+          assert.deepEqual(await page.evaluate(faint), [], `${name}, ${dark ? "dark" : "light"}: contrast`);
+          const heads = await page.evaluate(() => [...document.querySelectorAll("h1, h2, h3, h4")].filter((h) => h.checkVisibility()).map((h) => Number(h.tagName[1])));
+          assert.ok(heads[0] === 1 && heads.filter((n) => n === 1).length === 1 && heads.every((n, i) => i === 0 || n <= heads[i - 1] + 1), `${name}: headings ${heads}`);
+          assert.ok(!titles.has(await page.title()), `${name}: a title of its own, not ${await page.title()}`);
+          titles.add(await page.title());
+        }
         if (j.pictures) await page.screenshot({ path: `${j.pictures}/journey-${name}-${width}-${dark ? "dark" : "light"}-${locale.slice(0, 2)}.png`, fullPage: true });
       }
     }

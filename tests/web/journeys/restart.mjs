@@ -7,7 +7,12 @@ export default async function (j) {
   const mine = await j.open();
   await j.login(mine);
   await j.go(mine, "/relay");
-  for (const page of [status, machine, mine]) {
+  const kept = await j.open();
+  await j.login(kept);
+  await j.go(kept, "/");
+  const sockets = [];
+  kept.on("websocket", (socket) => sockets.push(socket.url()));
+  for (const page of [status, machine, mine, kept]) {
     await j.live(page);
     await page.evaluate(() => (window.same = 1));
   }
@@ -17,6 +22,14 @@ export default async function (j) {
   assert.equal(await status.locator('.card[data-id="demo"]').count(), 1, "what was known stays to be seen");
   assert.ok((await status.locator("#link").innerText()).length > 5, "and it says that it is old");
   await status.waitForTimeout(2000);
+  // Who is signed in does not become nobody because a ticket is not to be had.
+  const refusals = [{ status: 503 }, { status: 429, headers: { "Retry-After": "1" } }, { status: 500, body: "not JSON" }, "abort"];
+  let asked = 0;
+  await kept.route("**/api/console/ticket", (route) => {
+    const answer = refusals[Math.min(asked++, refusals.length - 1)];
+    return answer === "abort" ? route.abort() : route.fulfill(answer);
+  });
+  sockets.length = 0;
   await j.ask("start");
   for (const page of [status, machine, mine]) {
     await j.live(page, 40_000);
@@ -26,6 +39,20 @@ export default async function (j) {
   const before = await status.locator('.card[data-id="demo"]').innerText();
   await j.until(status, (old) => document.querySelector('.card[data-id="demo"]').innerText !== old, before, 30_000);
   await machine.waitForSelector(".chart canvas");
+  for (let n = 0; n < 40 && asked < refusals.length; n++) {
+    await kept.locator("#link button").click({ timeout: 2000 }).catch(() => {}); // "Reconnect now"
+    await kept.waitForTimeout(500);
+  }
+  assert.ok(asked >= refusals.length, `${asked} tickets were asked for`);
+  assert.deepEqual(sockets, [], "it did not connect as nobody");
+  assert.equal(await kept.locator("#link").getAttribute("data-state"), "lost");
+  assert.equal(await kept.locator('.card[data-id="demo"]').count(), 1, "what was known stays");
+  assert.equal(await kept.locator("#sign-out").count(), 1);
+  await kept.unroute("**/api/console/ticket");
+  await kept.locator("#link button").click({ timeout: 2000 }).catch(() => {});
+  await j.live(kept, 40_000);
+  assert.equal(await kept.evaluate(() => window.same), 1);
+  assert.equal(await kept.locator("#sign-out").count(), 1);
   assert.equal(await mine.locator("#sign-out").count(), 1);
   await j.until(mine, () => !document.querySelector("main .spinner") && document.querySelector("main").innerText.includes("endpoint"), null, 30_000);
   j.quiet(["WebSocket connection to", "ERR_CONNECTION_REFUSED", "Failed to load resource"]);

@@ -53,5 +53,41 @@ export default async function (j) {
   await j.ask("start_agent", { id: "second" });
   await page.waitForSelector('.card[data-id="second"][data-online="true"]', { timeout: 30_000 });
   await j.fits(page, "status");
+
+  // Whoever goes back finds the list as it was: the same place, the link that was followed in focus.
+  await page.setViewportSize({ width: 390, height: 500 });
+  await page.click('[data-view="cards"]');
+  const link = page.locator('.card[data-id="second"] a');
+  const down = await link.evaluate((a) => { a.scrollIntoView({ block: "center" }); return scrollY; });
+  assert.ok(down > 100, `there is something to scroll: ${down}`);
+  const kept = ([y, id]) => Math.abs(scrollY - y) <= 2 && document.activeElement.closest(".card")?.dataset.id === id;
+  for (const back of [() => page.goBack(), () => page.click(".machine .back a")]) {
+    await link.click();
+    await page.waitForSelector(".machine");
+    await j.until(page, () => scrollY === 0 && document.title.startsWith("Machine second · "));
+    await back();
+    await j.until(page, kept, [down, "second"]);
+    await page.evaluate(() => document.activeElement.blur());
+  }
+  await page.goForward(); // "back" to the machine is no new page
+  await page.waitForSelector(".machine");
+  await page.goBack();
+  await j.until(page, (y) => Math.abs(scrollY - y) <= 2, down);
+
+  // Stylesheets of other pages stay loaded, and change nothing here.
+  await page.setViewportSize({ width: 1440, height: 1000 });
+  const looks = () => page.locator('.card[data-id="demo"]').evaluate((card) => [card, ...card.querySelectorAll(".facts, .about, .bars, header")].map((e) => `${e.className}: ${getComputedStyle(e).display} ${getComputedStyle(e).margin} ${Math.round(e.getBoundingClientRect().left - card.getBoundingClientRect().left)}`));
+  await page.reload();
+  await j.live(page);
+  await page.waitForSelector('.card[data-id="demo"] .bar');
+  const alone = await looks();
+  await j.login(page);
+  for (const path of ["/relay", "/keys", "/account", "/machine/demo"]) {
+    await j.go(page, path);
+    await page.waitForFunction(() => document.querySelector("main h1") && !document.querySelector("main .spinner"));
+  }
+  await j.go(page, "/");
+  await page.waitForSelector('.card[data-id="demo"] .bar');
+  assert.deepEqual(await looks(), alone);
   j.quiet();
 }
