@@ -4,6 +4,7 @@ import "./admin.css";
 import { useState } from "preact/hooks";
 import { get, post } from "../../api";
 import type { PageProps } from "../../routes";
+import { useTitle } from "../../title";
 import { Empty, ErrorBox, Loading, Name, notify, useAsked } from "../../ui";
 import { inText, visible } from "../parts/logic";
 import { Badge, PageHead, Stale, When } from "../parts/parts";
@@ -19,8 +20,9 @@ function One({ id }: { id: string }) {
   }, [id]);
   const [stopping, setStopping] = useState<Endpoint | null>(null);
   const [letting, setLetting] = useState<Endpoint | null>(null);
+  const name = data?.user?.username ?? id;
+  useTitle(t("endpointsOf", { name }));
   if (!data) return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
-  const name = data.user?.username ?? id;
   const at = (endpoint: Endpoint, what: string): string => `/api/admin/endpoints/${encodeURIComponent(endpoint.id)}/${what}`;
   return (
     <div class="page" id="admin-user">

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // One machine: charts from the moment of opening, and every figure that it reports.
-import { signal, type Signal } from "@preact/signals";
+import { batch, signal, type Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { call } from "../../api";
@@ -65,8 +65,12 @@ function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
     if (known?.online) take(known, 0);
     machines.listeners.add(take);
     const tick = () => {
-      if (zoom === null) range.value = [seconds() - span, seconds()];
-      if (changed) version.value++;
+      // A point whose time is a little ahead of our clock is in sight, too: the scale is that of what is in sight.
+      const end = Math.max(seconds(), history.times[history.times.length - 1] ?? 0);
+      batch(() => {
+        if (zoom === null) range.value = [end - span, end];
+        if (changed) version.value++;
+      });
       changed = false;
     };
     range.value = zoom ?? [seconds() - span, seconds()];

@@ -8,6 +8,7 @@ import { ApiError } from "../../api";
 import { ago, dateTime } from "../../format";
 import { skew } from "../../live";
 import { href } from "../../router";
+import { useTitle } from "../../title";
 import { Dialog, Empty, errorText } from "../../ui";
 import { t as frame } from "../../words";
 import { timeOf } from "./logic";
@@ -163,6 +164,7 @@ export function Badge({ tone = "plain", children, title }: { tone?: Tone; childr
 }
 
 export function Tabs({ label, items, at }: { label: string; items: readonly { to: string; text: string }[]; at: string }) {
+  useTitle(items.find(({ to }) => to === at)?.text ?? "");
   return (
     <nav class="tabs" aria-label={label}>
       {items.map(({ to, text }) => (

@@ -6,6 +6,7 @@ import { ApiError } from "../../api";
 import { count } from "../../format";
 import { go, href } from "../../router";
 import type { PageProps } from "../../routes";
+import { useTitle } from "../../title";
 import { CopyText, Empty, ErrorBox, Loading, Name } from "../../ui";
 import { isFinal, visible } from "../parts/logic";
 import { Badge, PageHead, Stale, Stats, When } from "../parts/parts";
@@ -31,6 +32,7 @@ function Gone() {
 function One({ id }: { id: string }) {
   const { data, error, reload } = usePolled(async () => ({ endpoint: await getEndpoint(id), stats: await getStats(id) }), 2000, [id]);
   const [leaving, setLeaving] = useState(false);
+  useTitle(data?.endpoint.name ?? "");
   if (error instanceof ApiError && isFinal(error) && (error.status === 404 || error.status === 403 || error.status === 400)) return <Gone />;
   if (!data) return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
   const { endpoint, stats } = data;
