@@ -101,11 +101,28 @@ export function Field({ label, hint, error, ...input }: InputProps & { label: st
   );
 }
 
+// Who opened a dialog, or the first of several that follow each other.
+let opener: Element | null = null;
+/** What opened the dialog is about to go: afterwards the focus is at the content, and not at something that is no more. */
+export function forgetOpener(): void {
+  opener = null;
+}
+
 /** A modal dialog of the browser: Escape closes it, focus stays in it and comes back. */
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => element.current?.showModal(), []);
+  useEffect(() => {
+    if (document.activeElement && document.activeElement !== document.body) opener = document.activeElement;
+    element.current?.showModal();
+    // Taken away rather than closed: the browser gives the focus back to nobody. Unless another dialog has it by then.
+    return () =>
+      void setTimeout(() => {
+        if (document.activeElement && document.activeElement !== document.body) return;
+        const back = opener?.isConnected ? opener : document.getElementById("main");
+        (back as HTMLElement | null)?.focus({ preventScroll: true });
+      });
+  }, []);
   return (
     <dialog ref={element} aria-labelledby={id} onClose={onClose}>
       <header>

@@ -8,8 +8,14 @@ export default async function (j) {
   await admin.getByRole("button", { name: "New invite code" }).click();
   await admin.locator("dialog button[type=submit]").click();
   await j.until(admin, () => document.querySelector("dialog .copy code, #codes .copy code"));
+  // The focus is in the dialog that follows, and then where it all began.
+  assert.ok(await admin.evaluate(() => document.querySelector("dialog").contains(document.activeElement)));
   const code = (await admin.locator(".copy code").first().innerText()).match(/[\w-]{8,12}$/)[0];
   await admin.keyboard.press("Escape");
+  await j.until(admin, () => document.activeElement?.innerText === "New invite code");
+  await admin.getByRole("button", { name: "New invite code" }).click();
+  await admin.getByRole("button", { name: "Cancel" }).click();
+  await j.until(admin, () => !document.querySelector("dialog") && document.activeElement?.innerText === "New invite code");
 
   const name = `new_${Date.now() % 1_000_000}`;
   const page = await j.open("#/register");
@@ -21,7 +27,7 @@ export default async function (j) {
   await page.fill("#register [name=email]", "no address");
   await page.fill("#register [name=password]", "short");
   await page.click("#register button[type=submit]");
-  await j.until(page, () => document.querySelectorAll('#register [aria-invalid="true"]').length === 2);
+  await j.until(page, () => document.querySelectorAll('#register [aria-invalid="true"]').length === 2 && document.activeElement?.name === "email"); // at the first of them
   await page.fill("#register [name=email]", `${name}@example.org`);
   await page.fill("#register [name=password]", j.password);
   await page.click("#register button[type=submit]");

@@ -61,5 +61,6 @@ export default async function (j) {
   await page.locator("button.leave").click();
   await page.locator("dialog button.danger, dialog button[type=submit]").first().click();
   await j.until(page, () => location.hash === "#/relay" && !document.body.innerText.includes("Journey"));
+  await j.until(page, () => document.activeElement?.id === "main"); // what opened the dialog is gone
   j.quiet();
 }

@@ -12,7 +12,7 @@ import { ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
 import { t as frame } from "../../words";
 import { readLogin } from "../login/logic";
 import { fieldError, member } from "../parts/logic";
-import { Badge, Failure, PageHead, useAction, When } from "../parts/parts";
+import { Badge, Failure, PageHead, showWrong, useAction, When } from "../parts/parts";
 import { t as parts } from "../parts/words";
 import { checkPasswords, isEmail } from "./logic";
 import { t } from "./words";
@@ -44,7 +44,7 @@ function Email({ email, onSaved }: { email: string; onSaved: () => void }) {
   );
 }
 
-function Password() {
+function Password({ name }: { name: string }) {
   const [old, setOld] = useState("");
   const [fresh, setFresh] = useState("");
   const [again, setAgain] = useState("");
@@ -55,7 +55,7 @@ function Password() {
   const submit = async (event: Event) => {
     event.preventDefault();
     setTried(true);
-    if (!old || wrong.fresh || wrong.again) return void form.current?.querySelector<HTMLInputElement>("[aria-invalid]")?.focus();
+    if (!old || wrong.fresh || wrong.again) return showWrong(form.current);
     const stays = remembered("session") !== null;
     const done = await act.run(async () => {
       // A wrong old password is an error of this form, and ends no session.
@@ -76,6 +76,8 @@ function Password() {
       <h2>{t("password")}</h2>
       <p class="soft small">{t("passwordHint")}</p>
       <form ref={form} onSubmit={submit} noValidate>
+        {/* For who keeps passwords: whose it is. */}
+        <input type="text" name="username" autocomplete="username" value={name} readOnly hidden />
         <PasswordField label={t("old")} name="old" autocomplete="current-password" value={old} onInput={(e) => setOld(e.currentTarget.value)} error={tried && !old ? frame("required") : fieldError(act.error, "old_password")} />
         <PasswordField label={t("new")} name="new" autocomplete="new-password" value={fresh} onInput={(e) => setFresh(e.currentTarget.value)} hint={t("newHint")} error={tried && wrong.fresh ? t(wrong.fresh) : fieldError(act.error, "new_password")} />
         <PasswordField label={t("again")} name="again" autocomplete="new-password" value={again} onInput={(e) => setAgain(e.currentTarget.value)} error={(tried || again.length >= fresh.length) && again && wrong.again ? t(wrong.again) : tried && !again ? frame("required") : undefined} />
@@ -126,7 +128,7 @@ export default function AccountPage({ query }: PageProps) {
         </dl>
         <Email key={data.email} email={data.email} onSaved={reload} />
       </section>
-      <Password />
+      <Password name={data.name} />
     </div>
   );
 }

@@ -9,7 +9,7 @@ import { session } from "../../session";
 import { Empty, Field, notify } from "../../ui";
 import { t as frame } from "../../words";
 import { fieldError } from "../parts/logic";
-import { Failure, useAction } from "../parts/parts";
+import { Failure, showWrong, useAction } from "../parts/parts";
 import { isEmail, strong } from "./logic";
 import { t } from "./words";
 
@@ -43,7 +43,7 @@ export default function RegisterPage({ query }: PageProps) {
   const submit = async (event: Event) => {
     event.preventDefault();
     setTried(true);
-    if (Object.values(wrong).some(Boolean)) return void form.current?.querySelector<HTMLInputElement>("[aria-invalid]")?.focus();
+    if (Object.values(wrong).some(Boolean)) return showWrong(form.current);
     const body = { inviteCode: code.trim(), username: name.trim(), email: email.trim(), password };
     if (await act.run(() => call("/api/auth/register", { method: "POST", body, quiet401: true }))) {
       notify(t("registered"));

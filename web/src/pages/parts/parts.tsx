@@ -9,7 +9,7 @@ import { ago, dateTime } from "../../format";
 import { skew } from "../../live";
 import { href } from "../../router";
 import { useTitle } from "../../title";
-import { Dialog, Empty, errorText } from "../../ui";
+import { Dialog, Empty, errorText, forgetOpener } from "../../ui";
 import { t as frame } from "../../words";
 import { timeOf } from "./logic";
 import { t } from "./words";
@@ -95,6 +95,11 @@ export function useAction(): Action {
   return { ...state, run, clear: () => setState({ busy: false, error: undefined }) };
 }
 
+/** To the first field that is wrong, once it is marked. */
+export function showWrong(form: HTMLFormElement | null): void {
+  requestAnimationFrame(() => form?.querySelector<HTMLInputElement>('[aria-invalid="true"]')?.focus());
+}
+
 /** A dialog that does something and stays until it is done; errors are shown in it. */
 export function Act(props: {
   title: string;
@@ -116,6 +121,7 @@ export function Act(props: {
     if (props.disabled) return;
     let stays = false;
     if ((await act.run(async () => void (stays = (await props.work()) === false))) && !stays) {
+      if (props.danger) forgetOpener(); // it is of what is deleted
       props.onDone?.();
       props.onClose();
     }
