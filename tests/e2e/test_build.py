@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
-"""What the configuration of a build says where a library is missing: which plugins it goes without, and which package brings them."""
+"""What a build says where something is missing: a library, and which plugins it goes without; Node.js, and how the console comes back."""
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -46,3 +48,33 @@ def test_what_everything_needs(tmp_path):
 def test_what_the_tests_need(tmp_path):
     status, said = configured(tmp_path, ["cunit"], "-DMUSTER_TESTS=ON")
     assert status != 0 and "apt-get install libcunit1-dev" in said and "-DMUSTER_TESTS=OFF" in said
+
+
+def console_built(folder, node, npm, wanted="AUTO", path="/nowhere"):
+    """The build's own step for the console: its status, its words, and the folder that the server serves."""
+    page = folder / "page"
+    (folder / "work").mkdir(exist_ok=True)
+    done = subprocess.run([shutil.which("cmake"), f"-DSOURCE={ROOT}/web", f"-DWORK={folder}/work", f"-DPAGE={page}", f"-DSTAMP={folder}/stamp", f"-DNODE={node}", f"-DNPM={npm}",
+                           f"-DWANTED={wanted}", "-P", ROOT / "web/build.cmake"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, env={**os.environ, "PATH": path})
+    return done.returncode, " ".join(done.stdout.split()), page
+
+
+def test_a_console_whose_node_went_away_says_how_to_bring_it_back(tmp_path):
+    status, said, page = console_built(tmp_path, tmp_path / "gone/node", tmp_path / "gone/npm")
+    assert status == 0 and "gone/node is not there any more" in said and "apt-get install nodejs npm" in said and "configure again" in said
+    # What the server serves instead is whole, and tells the same for an installed server.
+    text = (page / "index.html").read_text()
+    for name in re.findall(r'(?:href|src)="\./([^"/]+)"', text):
+        assert (page / name).is_file(), name
+    assert 'rel="icon"' in text and "sudo cmake --install build" in text
+    status, said, _ = console_built(tmp_path, tmp_path / "gone/node", tmp_path / "gone/npm", "ON")
+    assert status != 0 and "could not be built" in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node or npm missing")
+def test_the_console_is_built_where_node_is_not_in_the_path(tmp_path):
+    """npm looks for node there; CMake had found both."""
+    status, said, page = console_built(tmp_path, shutil.which("node"), shutil.which("npm"))
+    assert status == 0 and "could not be built" not in said, said
+    assert (page / "index.html").read_text().count(".js") >= 2
