@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// The one live channel: it comes back by itself, says so quietly, and hands messages over once per frame.
+// The one live channel: it comes back by itself, says so quietly, and hands messages over together, a few times a second.
 import { effect, signal } from "@preact/signals";
 import { ApiError, base, call } from "./api";
 import { machines, type LiveMessage } from "./machines";
@@ -33,9 +33,13 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 let generation = 0; // of what is under way: an older one's events count no more
 let waiting: LiveMessage[] = [];
 let drawing = false;
+let drawnAt = -Infinity;
+/** With many machines something changes in every frame, and nobody reads so fast: one frame in six is drawn, with all that came. */
+const TOGETHER_MS = 100;
 
 function flush(): void {
   drawing = false;
+  drawnAt = performance.now();
   const messages = waiting;
   waiting = [];
   machines.take(messages);
@@ -47,7 +51,7 @@ function receive(message: LiveMessage): void {
   drawing = true;
   // A hidden page gets no frames, but still must not let messages pile up.
   if (document.hidden) setTimeout(flush, 1000);
-  else requestAnimationFrame(flush);
+  else setTimeout(() => (document.hidden ? flush() : requestAnimationFrame(flush)), Math.max(0, drawnAt + TOGETHER_MS - performance.now()));
 }
 
 /** Throws when there is none: who is signed in is not shown the public view in its place. */
@@ -145,7 +149,10 @@ export function startLive(): void {
     if (link.peek() !== "live") hurry();
     else if (Date.now() - heardAt > silent) void connect(); // quietly: it is live until it is known to be lost
   };
-  document.addEventListener("visibilitychange", () => doubt(DOUBTED_MS));
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden && drawing) flush(); // the frame that it waits for may be hours away
+    doubt(DOUBTED_MS);
+  });
   window.addEventListener("pageshow", (event) => event.persisted && doubt(DOUBTED_MS));
   setInterval(() => {
     if (link.peek() === "live") doubt(SILENT_MS);

@@ -52,11 +52,15 @@ const DEPTH = 2;
 /** Objects are merged, null takes a member away, everything else replaces. What did not change stays the same object. */
 export function merged<T>(old: T, change: unknown, depth = DEPTH): T {
   if (!isObject(change)) return change as T;
-  const result: Record<string, unknown> = Object.create(null);
-  if (isObject(old)) for (const key of Object.keys(old)) result[key] = old[key];
-  for (const [key, value] of Object.entries(change)) {
+  const result: Record<string, unknown> = isObject(old) ? { ...old } : {};
+  for (const key of Object.keys(change)) {
+    const value = change[key];
     if (value === null) delete result[key];
-    else result[key] = isObject(value) && depth > 0 ? merged(result[key], value, depth - 1) : value;
+    else {
+      const next = isObject(value) && depth > 0 ? merged(Object.prototype.hasOwnProperty.call(result, key) ? result[key] : undefined, value, depth - 1) : value;
+      if (key === "__proto__") Object.defineProperty(result, key, { value: next, enumerable: true, configurable: true, writable: true });
+      else result[key] = next;
+    }
   }
   return result as T;
 }
@@ -164,7 +168,7 @@ export class Machines {
       if (this.seen === null) this.online.value += machine.online ? 1 : -1;
     }
     this.tell(machine, at, old);
-    return byPlace(old, machine) !== 0;
+    return (old.name !== machine.name || old.group !== machine.group || old.id !== machine.id) && byPlace(old, machine) !== 0;
   }
 
   private tell(machine: Machine, at: number, old: Machine | null): void {

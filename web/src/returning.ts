@@ -2,6 +2,7 @@
 // Who goes back finds a page as they left it: where they were in it, with the link in focus that led away.
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { leaving } from "./router";
 
 interface Left {
   readonly y: number;
@@ -71,17 +72,17 @@ export function useReturning(path: string, main: RefObject<HTMLElement>): void {
   useEffect(() => {
     history.scrollRestoration = "manual";
     arrive(undefined);
-    const turn = ({ oldURL }: HashChangeEvent) => {
+    const turn = (from: string) => {
       left.set(at, { y: scrollY, link: followed });
-      arrive(new URL(oldURL).hash || "#/");
+      arrive(from);
     };
     const follow = ({ target }: Event) => (followed = (target as Element | null)?.closest?.("main a[href]")?.getAttribute("href") ?? followed);
     const unload = () => history.replaceState({ ...entryOf(), y: scrollY }, "");
-    addEventListener("hashchange", turn, { capture: true });
+    leaving.add(turn);
     addEventListener("click", follow, { capture: true });
     addEventListener("pagehide", unload);
     return () => {
-      removeEventListener("hashchange", turn, { capture: true });
+      leaving.delete(turn);
       removeEventListener("click", follow, { capture: true });
       removeEventListener("pagehide", unload);
     };

@@ -38,7 +38,13 @@ export function match(pattern: string, path: string): Params | null {
 }
 
 const hash = signal(typeof location === "undefined" ? "" : location.hash);
-if (typeof window !== "undefined") window.addEventListener("hashchange", () => (hash.value = location.hash));
+/** Hears of another address while the page that is left is still there to be looked at. */
+export const leaving = new Set<(from: string) => void>();
+if (typeof window !== "undefined")
+  window.addEventListener("hashchange", ({ oldURL }) => {
+    for (const hear of leaving) hear(new URL(oldURL).hash || "#/");
+    hash.value = location.hash;
+  });
 
 export const place = computed<Place>(() => parsePlace(hash.value));
 

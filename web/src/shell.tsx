@@ -32,7 +32,12 @@ function Navigation() {
   const at = place.value.path;
   // On a phone the list is wider than the screen: where one is stays in sight.
   const list = useRef<HTMLElement>(null);
-  useEffect(() => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [at, shown.length]);
+  useEffect(() => {
+    const show = () => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    show();
+    addEventListener("resize", show);
+    return () => removeEventListener("resize", show);
+  }, [at, shown.length]);
   if (shown.length < 2) return null;
   return (
     <nav ref={list} aria-label={t("navigation")}>

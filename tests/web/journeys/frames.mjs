@@ -54,5 +54,17 @@ export default async function (j) {
     assert.ok(at(0.5) < 50 && at(0.95) < 200, `frames: median ${at(0.5)}, p95 ${at(0.95)}`);
     assert.ok(share("TaskDuration") < 80, `main thread: ${share("TaskDuration")} %`);
   }
+  // Back from a machine, to the same line of the long list, of which only what is near is drawn.
+  for (const view of ["cards", "list"]) {
+    await page.click(`[data-view="${view}"]`);
+    await page.evaluate(() => scrollTo(0, 0.6 * document.documentElement.scrollHeight));
+    await page.waitForTimeout(500);
+    const [down, id] = await page.evaluate(() => [scrollY, [...document.querySelectorAll(".card")].find((c) => c.getBoundingClientRect().top > innerHeight / 2).dataset.id]);
+    await page.click(`.card[data-id="${id}"] a`);
+    await page.waitForSelector(".machine");
+    await j.until(page, () => scrollY === 0);
+    await page.goBack();
+    await j.until(page, ([y, id]) => Math.abs(scrollY - y) <= 2 && document.activeElement.closest(".card")?.dataset.id === id, [down, id]);
+  }
   j.quiet();
 }

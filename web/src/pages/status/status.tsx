@@ -212,7 +212,7 @@ function Groups({ list }: { list: readonly Group[] }) {
   const counts = list.map((group) => group.rows.length);
   const shown = windowed ? parts(counts, shape, at[0], at[1]) : whole(counts);
   return (
-    <div id="groups" ref={box}>
+    <div id="groups" ref={box} class={windowed ? "many" : ""}>
       {kind === "cards" ? <Cards list={list} shown={shown} /> : <List list={list} shown={shown} total={total} />}
     </div>
   );
