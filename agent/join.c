@@ -120,7 +120,13 @@ static bool become_keeper(struct agent *agent)
     if (!(agent->key_folder = strdup(SERVICE_FOLDER)))
       return false;
   }
-  if ((!chosen && !getpwnam(SERVICE_USER)) || !keeper(agent->key_folder, &uid, &gid))
+  if (!chosen && !getpwnam(SERVICE_USER)) {
+    fprintf(stderr,
+            "muster-agent: --join: there is no user \"" SERVICE_USER "\" yet, as whom the service runs: the key will "
+            "be root's, and a service will not find it. sudo systemd-sysusers makes that user; then join again\n");
+    return true;
+  }
+  if (!keeper(agent->key_folder, &uid, &gid))
     return true;
   if (mkdir(agent->key_folder, 0700) == 0 && chown(agent->key_folder, uid, gid) < 0)
     return false;

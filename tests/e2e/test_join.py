@@ -229,6 +229,23 @@ def test_as_root_the_key_belongs_to_who_runs_the_service(s, home, tmp_path):
     assert (folder / "conf.d/uplink.conf").stat().st_uid == 0
 
 
+def no_service_user():
+    try:
+        return not pwd.getpwnam("muster")
+    except KeyError:
+        return True
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not no_service_user(), reason="needs root, and no user muster")
+def test_as_root_without_the_services_user_it_says_so(s, home, tmp_path):
+    """The agent was copied, not installed: the key that root saves is not where a service would look."""
+    folder = home(key_dir=False)
+    done = join(folder, s.ws, env={"XDG_CONFIG_HOME": str(tmp_path / "config")})
+    assert done.returncode == 0 and "there is no user \"muster\" yet" in done.stderr and "systemd-sysusers" in done.stderr, done.stderr
+    file, = (tmp_path / "config/muster").glob("*.key")
+    assert file.stat().st_uid == 0
+
+
 def test_it_ends_at_once_when_it_is_told_to(s, home, tmp_path):
     folder = home()
     read, write = os.pipe()
