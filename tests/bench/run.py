@@ -112,7 +112,10 @@ def live(options, rounds):
             middle = lambda name, key: statistics.median(f[key] for f in figures[name]) if name in figures else float("nan")
             m, n, r = (middle(name, "cpu_us") for name in ("muster", "node ws", "raw epoll"))
             ratio = lambda key: middle("muster", key) / middle("node ws", key) if middle("node ws", key) else float("nan")
-            print(f"{title:38}{m:9.2f}{n:9.2f}{r:9.2f}{n / m:12.1f}×{r / m:11.0%}{ratio('p50_us'):9.2f}{ratio('p99_us'):9.2f}", flush=True)
+            # What a case does not measure is a dash: agents that report at a pace wait for nothing, and the bound has no pace.
+            shown = lambda value, width, spec, unit="": f"{format(value, spec) + unit if value == value else '–':>{width}}"
+            print(f"{title:38}{shown(m, 9, '.2f')}{shown(n, 9, '.2f')}{shown(r, 9, '.2f')}{shown(n / m, 13, '.1f', '×')}{shown(r / m, 12, '.0%')}"
+                  f"{shown(ratio('p50_us'), 9, '.2f')}{shown(ratio('p99_us'), 9, '.2f')}", flush=True)
     return 0
 
 

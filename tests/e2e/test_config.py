@@ -171,7 +171,7 @@ def test_conf_d_appends_and_twice_is_an_error_naming_both(tmp_path):
 
 @pytest.mark.parametrize("program, name", [("musterd", "server.conf"), ("muster-agent", "agent.conf")])
 def test_every_shipped_configuration_passes(program, name):
-    assert {f.name for f in (ROOT / "etc").glob("*.conf")} == {"server.conf", "agent.conf"}
+    assert {f.name for f in (ROOT / "etc").glob("*.conf")} == {"server.conf", "server-accounts.conf", "agent.conf"}
     # What it takes from the environment: with values it is right, without one it says which.
     lines = (line for line in (ROOT / "etc" / name).read_text().splitlines() if not line.lstrip().startswith("#"))
     names = re.findall(r'"env:([A-Z_]+)"', "\n".join(lines))
@@ -190,6 +190,27 @@ def test_files_to_switch_on_pass(tmp_path, name, plugins):
     write(tmp_path, (ROOT / f"etc/conf.d/{name}.conf.off").read_text(), f"conf.d/{name}.conf")
     env = {"ANN_KEY": SECRET * 2, "JWT_SECRET": SECRET * 3, "DATABASE_URL": "mysql://muster:p%40ss@127.0.0.1:3306/relay"}
     assert check(conf, "musterd", env)[:2] == (0, []), check(conf, "musterd", env)[2]
+
+
+def test_the_whole_server_with_accounts_runs(tmp_path):
+    """etc/server-accounts.conf as it is, but for its paths and the port: the first administrator is made, and the console has every page."""
+    text = (ROOT / "etc/server-accounts.conf").read_text()
+    port = free_port()
+    for old, new in (("/etc/muster/jwt.secret", f"{tmp_path}/jwt.secret"), ("/var/lib/muster", str(tmp_path)), ("8900", str(port))):
+        assert old in text
+        text = text.replace(old, new)
+    write(tmp_path, SECRET * 3, "jwt.secret")
+    conf = write(tmp_path, text)
+    env = {**os.environ, "STATE_DIRECTORY": str(tmp_path)}
+    assert check(conf, "musterd")[:2] == (0, []), check(conf, "musterd")[2]
+    with subprocess.Popen([BUILD / "bin/musterd", "-c", conf], stdin=subprocess.DEVNULL, stdout=open(tmp_path / "log", "w"), stderr=subprocess.STDOUT, env=env) as server:
+        try:
+            eventually(lambda: (tmp_path / "admin-password").exists(), 20)
+            site = get(f"http://127.0.0.1:{port}/api/console/site")
+            assert site["login"] is True and site["missing"] == {} and all(site["pages"][name] for name in ("relay", "accounts", "join", "plugins"))
+        finally:
+            server.terminate()
+    assert "failed" not in (tmp_path / "log").read_text()
 
 
 def test_what_the_readme_shows_passes(tmp_path):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// Session, as an agent: node agent.mjs wss://host:5000/ MACHINE — with the API key in MUSTER_API_KEY. Needs `ws` (npm install ws).
+// Session, as an agent: node agent.mjs wss://host/ MACHINE — with the API key in MUSTER_API_KEY. Needs `ws` (npm install ws).
 import { randomUUID } from "node:crypto";
 import os from "node:os";
 import WebSocket from "ws";
