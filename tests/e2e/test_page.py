@@ -477,7 +477,7 @@ def test_it_is_used_with_the_keyboard(server, browser):
         seen.append(driver.execute_script("const e = document.activeElement; return e.id || e.dataset.filter || e.dataset.view || e.textContent;"))
         if seen[-1] == "Demo":
             break
-    assert {"Skip to the content", "theme", "language", "search", "offline", "cards", "Demo"} <= set(seen)
+    assert {"Skip to content", "theme", "language", "search", "offline", "cards", "Demo"} <= set(seen)
     webdriver.ActionChains(driver).send_keys(Keys.ENTER).perform()
     eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".machine-head"))
     assert driver.execute_script("return document.activeElement.id;") == "main"
