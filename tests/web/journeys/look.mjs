@@ -53,6 +53,10 @@ export default async function (j) {
   const light = await j.open();
   await j.live(light);
   const bright = await background(light);
+  const pale = await light.evaluate(faint);
+  await light.evaluate(() => (document.body.appendChild(document.createElement("p")).textContent = "pale") && (document.body.lastChild.style.color = "#999"));
+  assert.deepEqual([pale, (await light.evaluate(faint)).length], [[], 1], "what is too pale is found");
+  await light.evaluate(() => document.body.lastChild.remove());
   assert.equal(await light.evaluate(() => document.documentElement.lang), "en");
 
   // By hand, and remembered.

@@ -174,9 +174,9 @@ export function Chart(props: ChartProps) {
             </li>
           ))}
         </ul>
+        {leftOut > 0 && <p class="soft small left-out">{leftOut === spec.lines.length ? t("notKept") : t("partlyKept", { n: leftOut })}</p>}
       </figcaption>
       <div ref={box} class="plot" role="img" aria-label={`${title}: ${texts.join(", ")}`} />
-      {leftOut > 0 && <p class="soft small left-out">{leftOut === spec.lines.length ? t("notKept") : t("partlyKept", { n: leftOut })}</p>}
     </figure>
   );
 }

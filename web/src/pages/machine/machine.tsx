@@ -426,7 +426,7 @@ function Open({ row }: { row: Row }) {
   for (const { of } of specs) if (of !== undefined && !others.has(of)) others.set(of, {}); // only its past is left
 
   return (
-    <div class="machine">
+    <div class={`machine ${machine.online ? "" : "offline"}`}>
       <Head machine={machine} s={s} d={d} />
       <Tiles s={s} />
       <h2 class="hidden">{t("charts")}</h2>
