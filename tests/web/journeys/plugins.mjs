@@ -29,7 +29,9 @@ export default async function (j) {
   await page.getByRole("checkbox", { name: "Show options that are not set" }).uncheck();
   await page.getByRole("searchbox", { name: "Search options" }).fill("hash_threads");
   await j.until(page, () => document.querySelectorAll(".config").length === 1 && document.querySelector(".config").innerText.includes("hash_threads"));
-  await page.getByRole("searchbox", { name: "Search options" }).fill("");
+  await page.getByRole("searchbox", { name: "Search options" }).fill("no such option");
+  await page.getByRole("button", { name: "Clear search" }).click();
+  await j.until(page, () => document.querySelectorAll(".config").length > 5 && document.activeElement?.matches("input.search"));
   await page.setViewportSize({ width: 390, height: 900 });
   const tall = await page.evaluate(() => document.documentElement.scrollHeight);
   assert.ok(tall < 9000, `the configuration is ${tall} pixels tall on a phone`);

@@ -234,10 +234,14 @@ export function Search({ value, onInput, label }: { value: string; onInput: (val
 }
 
 export function NothingFound({ onClear }: { onClear: () => void }) {
+  const clear = () => {
+    onClear();
+    document.querySelector<HTMLInputElement>("main input.search")?.focus(); // the button goes
+  };
   return (
     <Empty title={t("nothingFound")}>
       <p>{t("nothingFoundHint")}</p>
-      <button type="button" onClick={onClear}>
+      <button type="button" onClick={clear}>
         {t("clearSearch")}
       </button>
     </Empty>
