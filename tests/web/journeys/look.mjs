@@ -91,6 +91,15 @@ export default async function (j) {
         // What can be tapped says what it is.
         const nameless = await page.evaluate(() => [...document.querySelectorAll("button, a, input, select, textarea")].filter((e) => e.getClientRects().length && !(e.getAttribute("aria-label") || e.innerText?.trim() || e.labels?.length || e.title || e.placeholder)).map((e) => e.outerHTML.slice(0, 120)));
         assert.deepEqual(nameless, [], `${name}: without a name`);
+        // Where one is stands in the navigation, and not where that fades.
+        const there = await page.evaluate(() => {
+          const nav = document.querySelector(".head nav");
+          const link = nav?.querySelector("[aria-current]");
+          if (!link) return null;
+          const fade = nav.scrollWidth > nav.clientWidth ? 28 : 0;
+          return [nav.getBoundingClientRect().right - fade - link.getBoundingClientRect().right, link.getBoundingClientRect().left - nav.getBoundingClientRect().left].map(Math.round);
+        });
+        assert.ok(!there || there.every((room) => room >= 0), `${name} at ${width}: the navigation hides where one is: ${there}`);
         if (width === 1440) {
           assert.deepEqual(await page.evaluate(faint), [], `${name}, ${dark ? "dark" : "light"}: contrast`);
           const heads = await page.evaluate(() => [...document.querySelectorAll("h1, h2, h3, h4")].filter((h) => h.checkVisibility()).map((h) => Number(h.tagName[1])));

@@ -56,6 +56,8 @@ export default async function (j) {
 
   // Whoever goes back finds the list as it was: the same place, the link that was followed in focus.
   await page.setViewportSize({ width: 390, height: 500 });
+  await page.click('[data-view="list"]');
+  assert.deepEqual(await page.locator(".machines thead th").evaluateAll((all) => all.filter((th) => th.scrollWidth > th.clientWidth).map((th) => th.textContent)), [], "heads of the list are whole");
   await page.click('[data-view="cards"]');
   const link = page.locator('.card[data-id="second"] a');
   const down = await link.evaluate((a) => { a.scrollIntoView({ block: "center" }); return scrollY; });
