@@ -437,7 +437,7 @@ def test_the_page_of_a_machine(server, browser):
         server(entry("aaa"), entry("demo", name="Again"), port=s.port)
         eventually(lambda: "Again" in page(driver), 30)
     driver.execute_script("location.hash = '#/machine/nobody';")
-    eventually(lambda: "not here" in page(driver))
+    eventually(lambda: "Machine not found" in page(driver))
 
 
 # ---- theme and language --------------------------------------------------------------------------
