@@ -110,6 +110,9 @@ describe("the past and the present", () => {
     expect(h.times.length).toBeLessThanOrEqual(4001);
     expect(h.times[h.times.length - 1]).toBe(9000);
     expect(h.column("a").length).toBe(h.times.length);
+    for (let i = 0; i < 3000; i++) h.add(9001 + i, new Map([[`b.${i}`, 1], ["a", 2]]), 15);
+    expect(h.names().length).toBeLessThanOrEqual(1000);
+    expect(h.value("a", null)).toBe(2);
   });
 
   test("a machine that reports once a minute has a line; where it was silent for longer, there is none", () => {

@@ -134,6 +134,8 @@ const LONG = 1800;
 
 /** More live points than this are not kept: the server has the past, and is asked again. */
 const KEPT = 4000;
+/** A machine whose figures have other names each time does not fill an open page. */
+const MOST_COLUMNS = 1000;
 
 export class History {
   private t: number[] = [];
@@ -229,7 +231,7 @@ export class History {
   private push(at: number, values: ReadonlyMap<string, number>): void {
     for (const [name, column] of this.columns) column.push(values.get(name) ?? null);
     for (const [name, value] of values)
-      if (!this.columns.has(name)) {
+      if (!this.columns.has(name) && this.columns.size < MOST_COLUMNS) {
         const column = new Array<number | null>(this.t.length).fill(null);
         column.push(value);
         this.columns.set(name, column);

@@ -25,7 +25,7 @@ export const timeOf = (value: unknown): number => (typeof value === "string" && 
 
 /** Text from outside as it can be read: control characters, and marks that turn the direction of what follows, as their numbers: ESC is ⟨1B⟩. */
 export function visible(text: string): string {
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => `⟨${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}⟩`);
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => `⟨${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}⟩`);
 }
 
 /** A name within a sentence: its direction ends where it ends. */
