@@ -134,6 +134,8 @@ const LONG = 1800;
 
 /** More live points than this are not kept: the server has the past, and is asked again. */
 const KEPT = 4000;
+/** So many are dropped at a time: each time all columns are copied. */
+const SLACK = 500;
 /** A machine whose figures have other names each time does not fill an open page. */
 const MOST_COLUMNS = 1000;
 
@@ -225,7 +227,7 @@ export class History {
       this.push((last + at) / 2, new Map());
     }
     this.push(at, values);
-    if (this.t.length - this.liveFrom > KEPT) this.drop(this.t.length - KEPT);
+    if (this.t.length - this.liveFrom > KEPT + SLACK) this.drop(this.t.length - KEPT);
   }
 
   private push(at: number, values: ReadonlyMap<string, number>): void {
