@@ -4,7 +4,7 @@ import { effect, signal } from "@preact/signals";
 import { ApiError, base, call } from "./api";
 import { machines, type LiveMessage } from "./machines";
 import { pageToken, parseUser, session, signedOut } from "./session";
-import { loadSite, site } from "./site";
+import { loadSite, site, siteKnown } from "./site";
 
 export type LinkState = "connecting" | "live" | "lost" | "refused";
 export const link = signal<LinkState>("connecting");
@@ -36,6 +36,8 @@ let drawing = false;
 let drawnAt = -Infinity;
 /** With many machines something changes in every frame, and nobody reads so fast: one frame in six is drawn, with all that came. */
 const TOGETHER_MS = 100;
+/** A page that is hidden for long is woken once a minute. */
+const MOST_WAITING = 5000;
 
 function flush(): void {
   drawing = false;
@@ -43,10 +45,15 @@ function flush(): void {
   const messages = waiting;
   waiting = [];
   machines.take(messages);
+  if (messages.some(({ type }) => type === "ready")) {
+    attempt = 0;
+    link.value = "live";
+  }
 }
 
 function receive(message: LiveMessage): void {
   waiting.push(message);
+  if (waiting.length > MOST_WAITING) return flush();
   if (drawing) return;
   drawing = true;
   // A hidden page gets no frames, but still must not let messages pile up.
@@ -72,6 +79,7 @@ async function connect(): Promise<void> {
     if (session.peek()) pass = await ticket();
   } catch (error) {
     if (mine !== generation) return; // a 401 ended the session: nobody connects in its place
+    if (error instanceof ApiError && error.status === 403) return signedOut("ended"); // banned
     link.value = "lost"; // what is shown stays
     timer = setTimeout(again, pause(error, attempt++, Math.random()));
     return;
@@ -99,11 +107,8 @@ async function connect(): Promise<void> {
       if (told && session.peek()) session.value = { ...session.peek()!, user: told }; // the role may have changed
       if (typeof message["now"] === "number") skew.value = message["now"] - Date.now();
     }
+    if (message.type === "ready" && !siteKnown.peek()) void loadSite();
     receive(message);
-    if (message.type === "ready") {
-      attempt = 0;
-      link.value = "live";
-    }
   };
   made.onclose = ({ code }) => {
     if (mine !== generation) return;
@@ -111,6 +116,7 @@ async function connect(): Promise<void> {
     if (code === REVOKED && session.peek()) return signedOut("ended"); // the effect below connects again, as nobody
     const refused = !heard && REFUSED.includes(code);
     link.value = refused ? "refused" : "lost";
+    if (refused && site.peek().status !== "open") machines.clear(); // what was shown is not to be seen any more
     // Who has no right to see it is not let in by asking often: a login or a token tries at once.
     timer = setTimeout(again, refused && site.peek().status !== "open" ? 60_000 : backOff(attempt++, Math.random()));
   };

@@ -62,10 +62,10 @@ export function setPageToken(token: string, stay: boolean): void {
 // Another tab signed out or in.
 if (typeof window !== "undefined")
   window.addEventListener("storage", (event) => {
-    if (event.key !== "muster.session") return;
+    if (event.key !== "muster.session" || remembered("session", "session")) return; // this tab has a session of its own
     const now = parseSession(event.newValue);
     if (now) session.value = now;
-    else if (!remembered("session", "session")) {
+    else {
       farewell.value = "left";
       session.value = null;
     }

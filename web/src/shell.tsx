@@ -56,6 +56,9 @@ function Navigation() {
 const themes: readonly Theme[] = ["auto", "light", "dark"];
 const themeSigns = { auto: "◐", light: "☀", dark: "☾" } as const;
 
+/** The page as it stands, to come back to after a login. */
+const address = (): string => href(place.value.path, Object.fromEntries(place.value.query)).slice(1);
+
 function Settings() {
   const now = theme.value;
   const label = t(now === "auto" ? "themeAuto" : now === "light" ? "themeLight" : "themeDark");
@@ -78,7 +81,7 @@ function Settings() {
         </span>
       ) : (
         site.value.login && (
-          <a class="button" id="sign-in" href={href("/login", { to: place.value.path })}>
+          <a class="button" id="sign-in" href={href("/login", { to: address() })}>
             {t("signIn")}
           </a>
         )
@@ -109,6 +112,7 @@ const loaded = new Map<Page, ComponentType<PageProps>>();
 function Shown({ page, params }: { page: Page; params: Params }) {
   const [, drawn] = useState(0);
   const [failed, setFailed] = useState(false);
+  const [tries, setTries] = useState(0);
   const Component = page.component ?? loaded.get(page);
   useEffect(() => {
     setFailed(false);
@@ -119,12 +123,20 @@ function Shown({ page, params }: { page: Page; params: Params }) {
         loaded.set(page, module.default);
         if (wanted) drawn((n) => n + 1);
       },
-      () => wanted && setFailed(true), // of another version: the server has no such file any more
+      () => wanted && setFailed(true), // the server is away; or it is of another version, and has no such file any more
     );
     return () => void (wanted = false);
-  }, [page]);
+  }, [page, tries]);
   if (Component) return <Component params={params} query={place.value.query} />;
   if (!failed) return <Loading />;
+  if (link.value !== "live")
+    return (
+      <Empty page title={t("noAnswer")}>
+        <button type="button" onClick={() => setTries(tries + 1)}>
+          {t("retry")}
+        </button>
+      </Empty>
+    );
   return (
     <Empty page title={t("stale")}>
       <p>{t("staleHint")}</p>
@@ -183,15 +195,15 @@ export function Shell() {
   const here = found();
   // A page that cannot be is not worth a login: it says what is missing. Until that is known, it waits.
   const possible = here !== null && (!here.page.needs || (siteKnown.value && present(here.page)));
-  const wantsUser = here !== null && here.page.path !== "/login" && session.value === null && ((here.page.role !== undefined && possible) || (siteKnown.value && site.value.status === "login"));
+  const wantsUser = here !== null && !["/login", "/register"].includes(here.page.path) && session.value === null && ((here.page.role !== undefined && possible) || (siteKnown.value && site.value.status === "login"));
   useEffect(() => {
-    if (wantsUser) go("/login", { query: { to: path }, replace: true });
+    if (wantsUser) go("/login", { query: { to: address() }, replace: true });
   }, [wantsUser, path]);
 
   // Whoever is signed out by the server is asked to sign in again, and comes back to where they were.
   const ended = farewell.value === "ended";
   useEffect(() => {
-    if (ended && site.peek().login && path !== "/login") go("/login", { query: { to: path }, replace: true });
+    if (ended && site.peek().login && path !== "/login") go("/login", { query: { to: address() }, replace: true });
   }, [ended]);
 
   // What sticks below the head has to know its height.
@@ -225,7 +237,7 @@ export function Shell() {
         <Link />
         <Settings />
       </header>
-      <main id="main" ref={main} tabIndex={-1} class={`${here ? pageClass(here.page) : ""} ${link.value === "lost" ? "stale" : ""}`}>
+      <main id="main" ref={main} tabIndex={-1} class={`${here ? pageClass(here.page) : ""} ${link.value === "lost" || link.value === "refused" ? "stale" : ""}`}>
         <Content />
       </main>
       <Notices />

@@ -155,17 +155,30 @@ export function Confirm({ title, action, onYes, onClose, children }: { title: st
 
 /** Text to take away, with a button that copies it. */
 export function CopyText({ text, label }: { text: string; label: string }) {
+  // Said beside the button: a dialog covers notices, and makes them inert.
+  const [said, say] = useState<"" | "copied" | "copyFailed">("");
+  const code = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const timer = said ? setTimeout(() => say(""), said === "copied" ? 4000 : 12_000) : undefined;
+    return () => clearTimeout(timer);
+  }, [said]);
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      notify(t("copied"));
+      say("copied");
     } catch {
-      notify(t("copyFailed"), "error");
+      if (code.current) getSelection()?.selectAllChildren(code.current); // where a page has no clipboard: without TLS
+      say(document.execCommand("copy") ? "copied" : "copyFailed");
     }
   };
   return (
     <div class="copy">
-      <code aria-label={label}>{text}</code>
+      <code ref={code} aria-label={label}>
+        {text}
+      </code>
+      <span role="status" class="soft small">
+        {said && t(said)}
+      </span>
       <button type="button" onClick={copy} aria-label={`${t("copy")}: ${label}`}>
         {t("copy")}
       </button>

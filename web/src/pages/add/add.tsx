@@ -19,15 +19,16 @@ import { t } from "./words";
 function Arrival({ keyName }: { keyName: string }) {
   // Who was online when the key was made, or at the first word of the channel, when there was none yet.
   const before = useRef<ReadonlySet<string> | null>(null);
-  const [key, setKey] = useState<string | null>(null);
+  const [known, setKnown] = useState<string | null>(null); // by what it is: the channel's key is another one after a restart of the server
   const list = machines.order.value.map((row) => row.data.peek());
   void machines.online.value; // one that is known comes back without a new row
   if (!before.current && machines.settled.value) before.current = new Set(list.filter((m) => m.online).map(identity));
-  const come = before.current && user.value ? arrived(list, before.current, user.value, keyName)?.key : undefined;
+  const come = before.current && user.value ? arrived(list, before.current, user.value, keyName) : undefined;
+  const found = come && identity(come);
   useEffect(() => {
-    if (come && !key) setKey(come);
-  }, [come]);
-  const row = key ? machines.get(key) : undefined;
+    if (found && !known) setKnown(found);
+  }, [found]);
+  const row = known ? machines.order.value.find((each) => identity(each.data.peek()) === known) : undefined;
   return (
     <section class="panel" aria-label={t("step3")}>
       {row ? (

@@ -4,7 +4,7 @@ import { get } from "../../api";
 import { Empty, ErrorBox, Loading, Name, useAsked } from "../../ui";
 import { visible } from "../parts/logic";
 import { Badge, Pager, Stale, When } from "../parts/parts";
-import { logOf, readFilter, usersOf, writeFilter, type Entry, type LogFilter } from "./logic";
+import { dayBegins, dayEnds, logOf, readFilter, usersOf, writeFilter, type Entry, type LogFilter } from "./logic";
 import { t } from "./words";
 
 const pageSize = 20;
@@ -28,7 +28,7 @@ export function LogPage({ query, onQuery }: { query: URLSearchParams; onQuery: (
   const set = (change: Partial<LogFilter>): void => onQuery(writeFilter({ ...filter, page: 1, ...change }));
   const { data, error, loading, reload } = useAsked(async () => {
     const log = logOf(
-      await get("/api/admin/ban-logs", { target_type: filter.target, action: filter.action, start_date: filter.from, end_date: filter.to, page: filter.page, page_size: pageSize }),
+      await get("/api/admin/ban-logs", { target_type: filter.target, action: filter.action, start_date: dayBegins(filter.from), end_date: dayEnds(filter.to), page: filter.page, page_size: pageSize }),
     );
     return log;
   }, [filter.target, filter.action, filter.from, filter.to, filter.page]);

@@ -22,8 +22,9 @@ export default function LoginPage({ query }: PageProps) {
   const to = returnPath(query.get("to"));
 
   useEffect(() => {
-    if (session.value) go(to, { replace: true });
-    else form.current?.querySelector("input")?.focus();
+    if (session.value) return go(to, { replace: true });
+    const soon = setTimeout(() => form.current?.querySelector("input")?.focus()); // after the frame, which takes the focus for a new page
+    return () => clearTimeout(soon);
   }, []);
 
   if (siteKnown.value && !site.value.login)

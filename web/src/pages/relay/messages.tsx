@@ -3,6 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { dateTime, time } from "../../format";
 import { Empty, ErrorBox, Loading } from "../../ui";
+import { t as frame } from "../../words";
 import { finds, isAway, isFinal, timeOf, visible } from "../parts/logic";
 import { Search, Stale } from "../parts/parts";
 import { usePolled } from "../parts/poll";
@@ -43,7 +44,7 @@ export function Messages({ id }: { id: string }) {
         <h2>
           {t("messages")}{" "}
           <span class={`watch small ${running && !error ? "on" : ""}`} role="status">
-            {t(running ? "watching" : "paused")}
+            {running && error ? frame("linkLost") : t(running ? "watching" : "paused")}
           </span>
         </h2>
         <div class="tools">

@@ -63,7 +63,7 @@ export function Card({ row }: { row: Row }) {
           </>
         )}
         {machine.online
-          ? s.uptime !== undefined && (
+          ? s.uptime !== undefined && !s.stuck && (
               <>
                 <dt>{t("up")}</dt>
                 <dd>{span(s.uptime)}</dd>

@@ -4,13 +4,13 @@ import { computed, signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { link } from "../../live";
 import { machines, matches, titleOf, type Machine, type Row } from "../../machines";
-import { pageToken, setPageToken } from "../../session";
 import { site } from "../../site";
 import { remember, remembered } from "../../stored";
-import { Empty, Field, Loading } from "../../ui";
+import { Empty, Loading } from "../../ui";
 import { Card } from "./card";
 import { List } from "./list";
 import "./status.css";
+import { TokenForm } from "./token";
 import { parts, whole, type Part, type Shape } from "./window";
 import { t } from "./words";
 
@@ -218,29 +218,6 @@ function Groups({ list }: { list: readonly Group[] }) {
   );
 }
 
-function TokenForm() {
-  const [token, setToken] = useState("");
-  const [stay, setStay] = useState(false);
-  return (
-    <form class="panel narrow" onSubmit={(e) => { e.preventDefault(); if (token) setPageToken(token, stay); }}>
-      <h1>{t("token")}</h1>
-      {pageToken.value && (
-        <p class="wrong-text" role="alert">
-          {t("tokenWrong")}
-        </p>
-      )}
-      <Field label={t("tokenLabel")} hint={t("tokenHint")} type="password" name="token" autocomplete="off" value={token} onInput={(e) => setToken(e.currentTarget.value)} />
-      <label class="check">
-        <input type="checkbox" checked={stay} onChange={(e) => setStay(e.currentTarget.checked)} />
-        {t("tokenStay")}
-      </label>
-      <button type="submit" class="main">
-        {t("tokenSend")}
-      </button>
-    </form>
-  );
-}
-
 export default function StatusPage() {
   const list = groups.value;
   if (!machines.settled.value) {
@@ -266,8 +243,8 @@ export default function StatusPage() {
         </Empty>
       ) : (
         <Empty title={t("noMatch")} id="empty">
-          {search.value.trim() && <p>{t("noMatchHint", { search: search.value.trim() })}</p>}
-          <button type="button" onClick={() => { search.value = ""; filter.value = "all"; }}>
+          {search.value.trim() && filter.value === "all" && <p>{t("noMatchHint", { search: search.value.trim() })}</p>}
+          <button type="button" onClick={() => { search.value = ""; filter.value = "all"; document.getElementById("search")?.focus(); }}>
             {t("clear")}
           </button>
         </Empty>
