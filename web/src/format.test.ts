@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 import { afterEach, expect, test } from "vitest";
-import { ago, bytes, countryName, degrees, flag, hasFlag, number, percent, plain, span, speed, words } from "./format";
+import { ago, bytes, count, countryName, degrees, duration, flag, hasFlag, number, percent, plain, span, speed, words } from "./format";
 import { lang } from "./text";
 
 afterEach(() => void (lang.value = "en"));
@@ -24,6 +24,13 @@ test("times", () => {
   expect(ago(0, 60_000)).toBe("1 min ago");
   lang.value = "zh";
   expect(ago(0, 3_600_000)).toBe("1 小时 0 分前");
+});
+
+test("small numbers and short times are not none", () => {
+  expect([0, 0.0042, 0.34567, -0.5, 0.1 + 0.2, 1e-12, 1.005, 75.126].map((n) => number(n))).toEqual(["0", "0.0042", "0.346", "-0.5", "0.3", "0", "1.01", "75.13"]);
+  expect(count(0.4)).toBe("0");
+  expect([0, 0.35, 75, 119.5, 120, 3600].map(duration)).toEqual(["0 s", "0.35 s", "75 s", "119.5 s", "2 min", "1 h 0 min"]);
+  expect(duration(NaN)).toBe("–");
 });
 
 test("countries", () => {

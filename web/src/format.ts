@@ -41,6 +41,9 @@ export function span(seconds: unknown): string {
   return m > 0 ? t("minutes", { m }) : t("seconds", { s: whole });
 }
 
+/** A time that was measured: below two minutes, every part of a second counts. */
+export const duration = (seconds: unknown): string => (isNumber(seconds) && Math.abs(seconds) < 120 ? t("seconds", { s: number(seconds) }) : span(seconds));
+
 /** How long ago; clocks differ, so what lies ahead is "just now". */
 export function ago(at: number, now: number): string {
   const seconds = (now - at) / 1000;
@@ -55,8 +58,12 @@ function made<T extends Intl.NumberFormat | Intl.DateTimeFormat>(name: string, m
   return formats.get(key) as T;
 }
 
-export const number = (value: unknown, digits = 2): string =>
-  isNumber(value) ? made(`n${digits}`, (l) => new Intl.NumberFormat(l, { maximumFractionDigits: digits })).format(value) : dash;
+/** Below 1, digits count from the first that is not 0: a small number is not none. */
+export function number(value: unknown, digits = 2): string {
+  if (!isNumber(value)) return dash;
+  const small = digits > 0 && Math.abs(value) < 1 && Math.abs(value) >= 1e-9;
+  return made(small ? "small" : `n${digits}`, (l) => new Intl.NumberFormat(l, small ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: digits })).format(value);
+}
 export const count = (value: unknown): string => number(value, 0);
 export const dateTime = (ms: unknown): string =>
   isNumber(ms) && Math.abs(ms) < 8.64e15 ? made("dt", (l) => new Intl.DateTimeFormat(l, { dateStyle: "medium", timeStyle: "medium" })).format(ms) : dash;

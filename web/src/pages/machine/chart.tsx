@@ -5,10 +5,10 @@ import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { bytes, dash, degrees, number, percent, span, speed } from "../../format";
+import { bytes, dash, degrees, duration, number, percent, speed } from "../../format";
 import { lang } from "../../text";
 import { isDark } from "../../theme";
-import { byteSteps, scaleEnd, type ChartSpec, type Unit } from "./charts";
+import { byteSteps, COLOURS, scaleEnd, timeSteps, type ChartSpec, type Unit } from "./charts";
 import { lonely, type History } from "./history";
 import { t, wordOr } from "./words";
 
@@ -30,7 +30,7 @@ export function shown(value: number | null | undefined, unit: Unit): string {
     case "B": return bytes(value);
     case "B/s": return speed(value);
     case "°C": return degrees(value);
-    case "s": return span(value);
+    case "s": return duration(value);
     default: return number(value);
   }
 }
@@ -49,7 +49,6 @@ function timeMarks(_: uPlot, marks: number[], _axis: number, _space: number, ste
   return marks.map((at) => format.format(at * 1000));
 }
 
-const COLOURS = 8;
 const HEIGHT = 190;
 
 function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSStyleDeclaration, at: Signal<number | null>): uPlot.Options {
@@ -76,7 +75,7 @@ function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSS
       { stroke: soft, grid, ticks: { show: false }, values: timeMarks, size: 28, space: 64, font: "12px system-ui, sans-serif" },
       {
         stroke: soft, grid, ticks: { show: false }, size: 74, space: 34, font: "12px system-ui, sans-serif",
-        values: (_, marks) => marks.map((value) => mark(value, spec.unit)), ...(sizes ? { incrs: byteSteps } : {}),
+        values: (_, marks) => marks.map((value) => mark(value, spec.unit)), ...(sizes ? { incrs: byteSteps } : spec.unit === "s" ? { incrs: timeSteps } : {}),
       },
     ],
     series: [
@@ -157,7 +156,7 @@ export function Chart(props: ChartProps) {
     version.value;
     return current.current.spec.lines.filter((entry) => history.isLeftOut(entry.name)).length;
   }).value;
-  const title = wordOr(spec.title, spec.word);
+  const title = `${wordOr(spec.title, spec.word)}${spec.part ? ` ${spec.part.join("–")}` : ""}`;
   const texts = spec.lines.map((entry, i) => `${wordOr(entry.label, entry.word)} ${shown(values[i], spec.unit)}`);
 
   return (

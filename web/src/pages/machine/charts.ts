@@ -15,6 +15,8 @@ export interface ChartSpec {
   readonly title: string;
   readonly word: boolean;
   readonly unit: Unit;
+  /** Which of many lines these are, counted from 1: the others have charts of their own. */
+  readonly part?: readonly [number, number];
   /** The scale ends here even when no value reaches it. */
   readonly max?: number;
   readonly lines: readonly ChartLine[];
@@ -35,27 +37,36 @@ export function parseName(name: string): Name | null {
   return found ? { collector: found[1]!, metric: found[2]!, label: found[3] ?? null, field: found[4] ?? "" } : null;
 }
 
+export const isUnit = (text: unknown): text is Unit => ["%", "B", "B/s", "°C", "s", ""].includes(text as string);
+
+/** As the server tells units (plugins/console/ring.c), for a series that it has not told of yet. */
 export function unitOf(name: string): Unit {
-  const end = name.slice(name.lastIndexOf(".") + 1);
-  if (/percent$/.test(end) || name.includes(".per_core[")) return "%";
-  if (/_speed$/.test(end)) return "B/s";
-  if (/(^|_)(bytes|used|free|available|total)$/.test(end)) return "B";
-  if (/celsius$/.test(end)) return "°C";
-  if (/_seconds$/.test(end)) return "s";
-  return "";
+  if (/percent$/.test(name)) return "%";
+  if (/_speed$/.test(name)) return "B/s";
+  if (/(\.(used|free|available|swap_used|swap_free)|_bytes)$/.test(name)) return "B";
+  if (/\.celsius$/.test(name)) return "°C";
+  if (/_seconds$/.test(name)) return "s";
+  return name.includes(".per_core[") ? "%" : "";
 }
 
-/** Lines that one chart can take before nobody can tell them apart. */
-const MOST = 16;
-const MOST_OTHERS = 32;
+/** Lines of one chart, each of a colour of its own. More of them are several charts. */
+export const COLOURS = 8;
+/** Charts of one list of lines, and of all collectors that nobody knows here. */
+const MOST_CHARTS = 48;
 const natural = new Intl.Collator(undefined, { numeric: true });
 const known = new Set(["cpu", "memory", "disk", "network", "system", "agent"]);
 
-export function charts(names: readonly string[]): ChartSpec[] {
+export function charts(names: readonly string[], units: ReadonlyMap<string, Unit> = new Map()): ChartSpec[] {
   const there = new Set(names);
   const parsed = names.map((name) => ({ name, parts: parseName(name) })).filter((n): n is { name: string; parts: Name } => n.parts !== null);
   const list: ChartSpec[] = [];
-  const add = (spec: ChartSpec) => spec.lines.length > 0 && list.push({ ...spec, ...(spec.unit === "%" ? { max: 100 } : {}), lines: spec.lines.slice(0, MOST) });
+  const add = (spec: ChartSpec, most = MOST_CHARTS) => {
+    const all = spec.lines.length;
+    for (let from = 0, n = 1; from < all && n <= most; from += COLOURS, n++) {
+      const lines = spec.lines.slice(from, from + COLOURS);
+      list.push({ ...spec, ...(spec.unit === "%" ? { max: 100 } : {}), lines, ...(all > COLOURS ? { part: [from + 1, from + lines.length] as const } : {}), ...(n > 1 ? { id: `${spec.id} ${n}` } : {}) });
+    }
+  };
   const fixed = (...pairs: readonly (readonly [string, string])[]): ChartLine[] => pairs.filter(([name]) => there.has(name)).map(([name, label]) => ({ name, label, word: true }));
   const rows = (collector: string, metric: string, field: string): ChartLine[] =>
     parsed
@@ -94,10 +105,14 @@ export function charts(names: readonly string[]): ChartSpec[] {
     chart.lines.push({ name, label: p.label ?? words(p.metric), word: false });
     others.set(id, chart);
   }
-  [...others]
-    .sort(([a], [b]) => natural.compare(a, b))
-    .slice(0, MOST_OTHERS)
-    .forEach(([id, { of, title, lines }]) => add({ id, of, title, word: false, unit: unitOf(lines[0]!.name), lines }));
+  const shown = [...others].sort(([a], [b]) => natural.compare(a, b)).slice(0, MOST_CHARTS);
+  let room = MOST_CHARTS - shown.length; // each has its first chart before any has its second
+  for (const [id, { of, title, lines }] of shown) {
+    const more = Math.min(room, Math.ceil(lines.length / COLOURS) - 1);
+    room -= more;
+    const first = lines[0]!.name;
+    add({ id, of, title, word: false, unit: units.get(first) ?? unitOf(first), lines }, 1 + more);
+  }
   return list;
 }
 
@@ -109,6 +124,13 @@ function disksWith(disks: readonly ChartLine[], all: readonly ChartLine[]): Char
 
 /** Marks of a scale: in sizes, steps of 1024 read better than those of 1000. */
 export const byteSteps: number[] = Array.from({ length: 6 }, (_, k) => [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map((n) => n * 1024 ** k)).flat();
+
+/** In times, steps are those of clocks. */
+export const timeSteps: number[] = [
+  ...[0.001, 0.01, 0.1].flatMap((n) => [n, 2 * n, 5 * n]),
+  ...[1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200],
+  ...[1, 10, 100, 1000, 10000].flatMap((n) => [n, 2 * n, 5 * n].map((days) => days * 86400)),
+];
 
 // ---- spans ----
 
@@ -125,6 +147,13 @@ export function spans(history: "store" | "ring" | "", retention: number): readon
   const most = retention || DAY;
   const enough = STORE.findIndex((span) => span >= most);
   return enough < 0 ? STORE : STORE.slice(0, Math.max(3, enough + 1));
+}
+
+/** A span that was remembered, maybe of another server: as long as nobody knows how far the past goes, any there is may be right. */
+export function allowed(wished: number, history: "store" | "ring" | "", retention: number): number {
+  const choices = spans(history, retention);
+  const all = history === "store" && retention === 0 ? STORE : choices;
+  return all.includes(wished) ? wished : choices[choices.length - 1]!;
 }
 
 /** The end of a scale: what it ends at by itself, unless a value is above it. */

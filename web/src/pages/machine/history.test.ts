@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 import { describe, expect, test } from "vitest";
-import { charts, parseName, scaleEnd, spans, unitOf, zoomed } from "./charts";
+import { allowed, charts, parseName, scaleEnd, spans, unitOf, zoomed } from "./charts";
 import { bridged, flatten, History, lonely, parsePast, rowAt, valueAt } from "./history";
+import { rightOf } from "./row";
 
 const past = (t: number[], series: Record<string, (number | null)[]>) => ({ t, series: new Map(Object.entries(series)), retention: 0, leftOut: 0 });
 
@@ -115,6 +116,21 @@ describe("the past and the present", () => {
     expect(h.value("a", null)).toBe(2);
   });
 
+  test("live points that are dropped do not take a past with them that is looked at", () => {
+    const h = new History();
+    const t = Array.from({ length: 900 }, (_, i) => i);
+    h.load(past(t, { a: t }));
+    for (let i = 1; i <= 12000; i++) h.add(5000 + i, new Map([["a", i]]), 1e9);
+    expect(h.times.slice(0, 900)).toEqual(t);
+    expect(h.column("a").slice(0, 901)).toEqual([...t, null]);
+    expect(h.times.length).toBeLessThanOrEqual(900 + 4501);
+    expect(h.column("a").length).toBe(h.times.length);
+    expect([...h.times].sort((a, b) => a - b)).toEqual(h.times);
+    const [, drawn] = h.drawn(["a"], 60, 900);
+    expect(drawn!.slice(899, 902)).toEqual([899, null, h.column("a")[901]]);
+    expect(h.value("a", null)).toBe(12000);
+  });
+
   test("a machine that reports once a minute has a line; where it was silent for longer, there is none", () => {
     const t = Array.from({ length: 31 }, (_, i) => i * 10);
     const column = t.map((at) => (at % 60 === 0 ? at : null)); // 0 60 120 … 300
@@ -150,12 +166,34 @@ test("known figures have their charts, and so has everything else", () => {
   expect(disk("disk.used_percent", "disk.disks[/].used_percent")).toEqual([["disk.used_percent", "/"]]);
   expect(disk("disk.disks[/].used_percent")).toEqual([["disk.disks[/].used_percent", "/"]]);
   expect(disk("disk.disks[b].used_percent", "disk.used_percent", "disk.disks[a].used_percent").map(([, label]) => label)).toEqual(["disk", "a", "b"]);
-  expect(charts(Array.from({ length: 500 }, (_, i) => `zoo.m${i}`)).length).toBe(32);
-  expect(charts(Array.from({ length: 500 }, (_, i) => `cpu.per_core[${i}]`))[0]!.lines.length).toBe(16);
+  expect(charts(Array.from({ length: 500 }, (_, i) => `zoo.m${i}`)).length).toBe(48);
+});
+
+test("many lines are several charts, each line in one of them", () => {
+  const cores = charts(Array.from({ length: 20 }, (_, i) => `cpu.per_core[${i}]`));
+  expect(cores.map((c) => [c.id, c.part, c.lines.length])).toEqual([["cores", [1, 8], 8], ["cores 2", [9, 16], 8], ["cores 3", [17, 20], 4]]);
+  expect(cores.flatMap((c) => c.lines.map((l) => l.label))).toEqual(Array.from({ length: 20 }, (_, i) => String(i)));
+  expect(charts(Array.from({ length: 8 }, (_, i) => `cpu.per_core[${i}]`)).map((c) => c.part)).toEqual([undefined]);
+  const others = charts([...Array.from({ length: 900 }, (_, i) => `zoo.pens[${i}].lions`), "zoo.visitors"]);
+  expect([others.length, others.at(-1)!.id]).toEqual([48, "zoo.visitors"]);
+});
+
+test("a machine of one's own is meant before one of others with the same id", () => {
+  const right = (owners: string[], who: string | null) => rightOf(owners, (owner) => owner, who === null ? null : { id: "u7", name: who });
+  expect(right(["bob", "", "ann"], "ann")).toBe("ann");
+  expect(right(["bob", "", "u7"], "ann")).toBe("u7");
+  expect(right(["bob", "", "ann"], null)).toBe("");
+  expect(right(["bob", "ann"], "eve")).toBe("bob");
+  expect(right([], "ann")).toBeUndefined();
 });
 
 test("units", () => {
   expect(["cpu.percent", "cpu.per_core[0]", "network.rx_speed", "memory.used", "system.temperatures[x].celsius", "zoo.lions", "a.wait_seconds"].map(unitOf)).toEqual(["%", "%", "B/s", "B", "°C", "", "s"]);
+  expect(["web.requests_total", "web.workers_free", "web.total", "web.sent_bytes", "memory.swap_free", "web.rows[x].free"].map(unitOf)).toEqual(["", "", "", "B", "B", "B"]);
+  const told = parsePast({ t: [1], series: [{ name: "web.wait", unit: "s" }, { name: "web.odd", unit: "lions" }], v: [[1], [2]] });
+  const h = new History();
+  h.load(told);
+  expect(charts(h.names(), h.units).map((c) => [c.id, c.unit])).toEqual([["web.odd", ""], ["web.wait", "s"]]);
 });
 
 test("spans reach as far as there is a past", () => {
@@ -164,6 +202,8 @@ test("spans reach as far as there is a past", () => {
   expect(spans("store", 2 * 86400).at(-1)).toBe(7 * 86400);
   expect(spans("store", 60).length).toBe(3);
   expect(spans("store", 1e9).at(-1)).toBe(365 * 86400);
+  expect([allowed(30 * 86400, "store", 0), allowed(30 * 86400, "store", 90 * 86400)]).toEqual([30 * 86400, 30 * 86400]); // survives until it is known
+  expect([allowed(30 * 86400, "store", 2 * 86400), allowed(30 * 86400, "ring", 0), allowed(-5, "store", 0)]).toEqual([7 * 86400, 3600, 86400]);
 });
 
 test("zooming keeps the middle, and never looks into the future", () => {
@@ -171,6 +211,8 @@ test("zooming keeps the middle, and never looks into the future", () => {
   expect(zoomed([900, 1000], { factor: 2 }, 1000)).toEqual([800, 1000]);
   expect(zoomed([900, 1000], { shift: 0.5 }, 1000)).toEqual([900, 1000]);
   expect(zoomed([0, 12], { factor: 0.5 }, 1000)).toEqual([1, 11]);
+  expect(zoomed([500, 501], {}, 1000, 900)).toEqual([495.5, 505.5]); // drawn by hand
+  expect(zoomed([500, 600], {}, 1000, 900)).toEqual([500, 600]);
 });
 
 test("zooming and moving end where the past ends", () => {

@@ -2,6 +2,7 @@
 // The past of one machine: what the server kept, and after it what came live. Times are Unix seconds, as uPlot wants them.
 import { isNumber } from "../../format";
 import type { Metrics } from "../../machines";
+import { isUnit, type Unit } from "./charts";
 
 export type Column = (number | null)[];
 
@@ -35,6 +36,8 @@ export interface Past {
   readonly retention: number;
   /** Numbers of the newest report that the server keeps no past of. */
   readonly leftOut: number;
+  /** Of the series, as far as it tells them. */
+  readonly units?: ReadonlyMap<string, Unit>;
 }
 
 /** The server's answer; what it does not have is empty. `v` has a list for each series, with a value or null for each time. */
@@ -42,13 +45,15 @@ export function parsePast(answer: unknown): Past {
   const a = (answer !== null && typeof answer === "object" ? answer : {}) as { t?: unknown; v?: unknown; series?: unknown; retention_ms?: unknown; left_out?: unknown };
   const t = Array.isArray(a.t) ? a.t.filter(isNumber).map((ms) => ms / 1000) : [];
   const series = new Map<string, Column>();
+  const units = new Map<string, Unit>();
   if (Array.isArray(a.series) && Array.isArray(a.v))
     a.series.forEach((entry: unknown, i) => {
-      const name = (entry as { name?: unknown } | null)?.name;
+      const { name, unit } = (entry ?? {}) as { name?: unknown; unit?: unknown };
       const values: unknown = (a.v as unknown[])[i];
       if (typeof name === "string" && Array.isArray(values)) series.set(name, t.map((_, at) => (isNumber(values[at]) ? values[at] : null)));
+      if (typeof name === "string" && isUnit(unit)) units.set(name, unit);
     });
-  return { t, series, retention: isNumber(a.retention_ms) ? a.retention_ms / 1000 : 0, leftOut: isNumber(a.left_out) ? a.left_out : 0 };
+  return { t, series, retention: isNumber(a.retention_ms) ? a.retention_ms / 1000 : 0, leftOut: isNumber(a.left_out) ? a.left_out : 0, units };
 }
 
 /** How far apart values usually are: a quarter of the distances are no longer. Silences do not count, as long as they are few. */
@@ -144,6 +149,8 @@ export class History {
   private columns = new Map<string, Column>();
   private liveFrom = 0; // index of the first live point
   private breaks = new Set<number>(); // times of live silences
+  /** Of the series, as the server told them last. */
+  units: ReadonlyMap<string, Unit> = new Map();
   private kept: ReadonlySet<string> | null = null; // names of the series that have a past, where not all have one
 
   get times(): readonly number[] {
@@ -215,6 +222,7 @@ export class History {
     this.t = [...past.t, ...tail];
     this.columns = columns;
     this.liveFrom = past.t.length;
+    this.units = past.units ?? this.units;
     this.kept = past.leftOut > 0 && past.t.length > 1 ? new Set(past.series.keys()) : null;
   }
 
@@ -227,7 +235,7 @@ export class History {
       this.push((last + at) / 2, new Map());
     }
     this.push(at, values);
-    if (this.t.length - this.liveFrom > KEPT + SLACK) this.drop(this.t.length - KEPT);
+    if (this.t.length - this.liveFrom > KEPT + SLACK) this.drop(this.t.length - this.liveFrom - KEPT);
   }
 
   private push(at: number, values: ReadonlyMap<string, number>): void {
@@ -241,10 +249,14 @@ export class History {
     this.t.push(at);
   }
 
+  /** The oldest live points go; what the server gave stays, and what lies between is a gap. */
   private drop(count: number): void {
-    this.t = this.t.slice(count);
-    for (const at of this.breaks) if (at < (this.t[0] ?? 0)) this.breaks.delete(at);
-    for (const [name, column] of this.columns) this.columns.set(name, column.slice(count));
-    this.liveFrom = Math.max(0, this.liveFrom - count);
+    const from = this.liveFrom;
+    const first = this.t[from + count]!;
+    const hole = from > 0 ? [(this.t[from - 1]! + first) / 2] : [];
+    for (const at of this.t.slice(from, from + count)) this.breaks.delete(at);
+    for (const at of hole) this.breaks.add(at);
+    this.t = [...this.t.slice(0, from), ...hole, ...this.t.slice(from + count)];
+    for (const [name, column] of this.columns) this.columns.set(name, [...column.slice(0, from), ...hole.map(() => null), ...column.slice(from + count)]);
   }
 }

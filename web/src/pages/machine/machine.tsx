@@ -8,19 +8,22 @@ import { now } from "../../clock";
 import { details, summary, type Details, type Summary } from "../../figures";
 import { Flag } from "../../flags";
 import { ago, bytes, dash, dateTime, degrees, percent, plain, span, speed, words } from "../../format";
-import { skew } from "../../live";
+import { link, skew } from "../../live";
 import { machines, titleOf, type Machine, type Row } from "../../machines";
 import { cameFrom } from "../../returning";
 import { href, parsePlace } from "../../router";
 import type { PageProps } from "../../routes";
+import { user } from "../../session";
 import { site, siteKnown } from "../../site";
 import { remember, remembered } from "../../stored";
 import { Beside, Empty, level, Loading, Name } from "../../ui";
 import { useTitle } from "../../title";
 import { diskUsed, usedOf } from "../../used";
+import { TokenForm } from "../status/token";
 import { Chart, type Range } from "./chart";
-import { charts, spans, zoomed, type ChartSpec } from "./charts";
+import { allowed, charts, spans, zoomed, type ChartSpec } from "./charts";
 import { flatten, History, parsePast } from "./history";
+import { rightOf } from "./row";
 import "./machine.css";
 import { t, type Word } from "./words";
 
@@ -31,7 +34,7 @@ function rowOf(id: string, key: string | null): Row | null {
   const rows = machines.order.value;
   const byKey = key === null ? undefined : machines.get(key);
   if (byKey && byKey.data.peek().id === id) return byKey;
-  return rows.find((row) => row.data.peek().id === id) ?? null;
+  return rightOf(rows.filter((row) => row.data.peek().id === id), (row) => row.data.peek().owner, user.value) ?? null;
 }
 
 // ---- past and present of the open machine ----
@@ -53,33 +56,35 @@ function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
   const { history, version, range, failed, retention } = recorder;
 
   // Live points, from the first moment on.
+  const changed = useRef(false);
   useEffect(() => {
-    let changed = false;
     const take = (machine: Machine, at: number) => {
       if (machine.key !== key || !machine.online) return;
       const every = Number((machine.metrics["agent"] as { interval?: unknown } | undefined)?.interval) || 0;
       history.add(at > 0 ? at / 1000 : seconds(), flatten(machine.metrics), Math.max(15, 3.5 * every));
-      changed = true;
+      changed.current = true;
     };
     const known = machines.get(key)?.data.peek();
     if (known?.online) take(known, 0);
     machines.listeners.add(take);
+    return () => void machines.listeners.delete(take);
+  }, [key]);
+
+  // What of it is in sight.
+  useEffect(() => {
     const tick = () => {
       // A point whose time is a little ahead of our clock is in sight, too: the scale is that of what is in sight.
       const end = Math.max(seconds(), history.times[history.times.length - 1] ?? 0);
       batch(() => {
         if (zoom === null) range.value = [end - span, end];
-        if (changed) version.value++;
+        if (changed.current) version.value++;
       });
-      changed = false;
+      changed.current = false;
     };
     range.value = zoom ?? [seconds() - span, seconds()];
     tick();
     const timer = setInterval(tick, span > 3600 ? 5000 : 1000);
-    return () => {
-      machines.listeners.delete(take);
-      clearInterval(timer);
-    };
+    return () => clearInterval(timer);
   }, [key, span, zoom]);
 
   // The past, for the span that is shown.
@@ -101,12 +106,18 @@ function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
         failed.value = false;
         version.value++;
       } catch {
-        if (!stop.signal.aborted && history.times.length < 2) failed.value = true;
+        if (!stop.signal.aborted) failed.value = true;
       }
     };
     void load();
     const timer = setInterval(load, AGAIN_MS);
+    let was = link.peek();
+    const unlink = link.subscribe((state) => {
+      if (state === "live" && was !== "live") void load(); // what came meanwhile, or failed
+      was = state;
+    });
     return () => {
+      unlink();
       stop.abort();
       clearInterval(timer);
     };
@@ -400,8 +411,8 @@ function Other({ name, values, specs, recorder, onZoom }: { name: string; values
 /** The charts change when series come or go, not with every value. */
 function useSpecs({ history, version }: Recorder): readonly ChartSpec[] {
   version.value;
-  const names = history.names().join("\n");
-  return useMemo(() => charts(history.names()), [history, names]);
+  const names = history.names().map((name) => `${name} ${history.units.get(name) ?? "?"}`).join("\n");
+  return useMemo(() => charts(history.names(), history.units), [history, names]);
 }
 
 function Open({ row }: { row: Row }) {
@@ -411,13 +422,13 @@ function Open({ row }: { row: Row }) {
   const recorder = useRecorder(row.key, wished, zoom);
   const choices = spans(site.value.pages.history, recorder.retention.value);
   useEffect(() => {
-    if (siteKnown.value && !choices.includes(wished)) setWish(choices[choices.length - 1]!); // remembered of another server
-  }, [choices.join(), wished]);
+    if (siteKnown.value) setWish(allowed(wished, site.value.pages.history, recorder.retention.value));
+  }, [siteKnown.value, site.value.pages.history, wished, recorder.retention.value]);
   const specs = useSpecs(recorder);
   const s = summary(machine.metrics);
   const d = details(machine.metrics);
-  const onZoom = (range: Range | null) => setZoom(range);
-  const kept = recorder.retention.value || choices[choices.length - 1]!;
+  const kept = recorder.retention.value || Math.max(wished, choices[choices.length - 1]!);
+  const onZoom = (range: Range | null) => setZoom(range && zoomed(range, {}, seconds(), kept));
   const [from, to] = zoom ?? [seconds() - wished, seconds()];
   const ends = { earlier: from <= seconds() - kept + 1, zoomIn: to - from <= 10, zoomOut: to - from >= kept - 1, later: zoom === null || to >= seconds() - 1 };
   const move = (by: { factor?: number; shift?: number }) => setZoom(zoomed(recorder.range.peek(), by, seconds(), kept));
@@ -439,7 +450,7 @@ function Open({ row }: { row: Row }) {
               </button>
             ))}
           </div>
-          <div class="segments" role="group">
+          <div class="segments" role="group" aria-label={t("zoom")}>
             {([["earlier", "‹", { shift: -0.5 }], ["zoomIn", "+", { factor: 0.5 }], ["zoomOut", "−", { factor: 2 }], ["later", "›", { shift: 0.5 }]] as const).map(([word, sign, by]) => (
               <button key={word} type="button" data-zoom={word} aria-label={t(word)} title={t(word)} aria-disabled={ends[word]} onClick={() => !ends[word] && move(by)}>
                 {sign}
@@ -479,7 +490,15 @@ function Open({ row }: { row: Row }) {
 export default function MachinePage({ params, query }: PageProps) {
   const row = rowOf(params["id"]!, query.get("key"));
   if (row) return <Open key={row.key} row={row} />;
-  if (!machines.settled.value) return <Loading />;
+  if (!machines.settled.value) {
+    if (link.value !== "refused") return <Loading />;
+    if (site.value.status === "token") return <TokenForm />;
+    return (
+      <Empty page title={t("refused")}>
+        <p>{t("refusedHint")}</p>
+      </Empty>
+    );
+  }
   return (
     <Empty page title={t("gone")}>
       <p>{t("goneHint")}</p>
