@@ -261,7 +261,13 @@ static bool write_file(const char *path, const struct mu_buf *text)
 /* There, and open to the service's user, whatever the umask. */
 static bool have_folder(const char *folder)
 {
-  return mkdir(folder, 0755) == 0 ? chmod(folder, 0755) == 0 : errno == EEXIST;
+  if (mkdir(folder, 0755) < 0)
+    return errno == EEXIST;
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); /* and not what somebody put in its place */
+  bool good = fd >= 0 && fchmod(fd, 0755) == 0;
+  if (fd >= 0)
+    close(fd);
+  return good;
 }
 
 /* False: it cannot be written, and the program ends. */

@@ -43,6 +43,9 @@ MUI_API mui_config *mui_config_load(const char *path, const char *const *appendi
                                     struct mui_problems *problems);
 /* The same from memory, as if it were the file `name`; @include is refused. NULL when it could not be parsed. */
 MUI_API mui_config *mui_config_load_text(const char *name, const char *text, size_t len, struct mui_problems *problems);
+/* As mui_config_load(), with `text` in the place of a file `path` that is not there. */
+MUI_API mui_config *mui_config_load_made(const char *path, const char *text, const char *const *appending,
+                                         const char *const *foreign, struct mui_problems *problems);
 /*
  * One sample file without conf.d, with what is commented out put in force: a line whose first mark is a '#' directly
  * before a name or a bracket ("#port = 1;") is an option that is switched off, "# text" is a remark.

@@ -371,19 +371,36 @@ mui_config *mui_config_load(const char *path, const char *const *appending, cons
   return config_done(config, parsed);
 }
 
-mui_config *mui_config_load_text(const char *name, const char *text, size_t len, struct mui_problems *problems)
+static bool load_memory(mui_config *config, const char *name, const char *text, size_t len)
 {
   static const uint64_t nowhere[3];
-  mui_config *config = config_new(name, NULL, problems);
-  if (!config)
-    return NULL;
   config->memory = true;
   struct mui_source *source = mui_source_new(config, name, 0);
   if (!source)
-    mui_problem(problems, false, name, 0, "out of memory");
+    mui_problem(config->problems, false, name, 0, "out of memory");
   if (len > MUI_CONF_FILE_MAX)
-    mui_problem(problems, false, name, 0, "larger than %d KiB", MUI_CONF_FILE_MAX >> 10);
-  bool parsed = source && len <= MUI_CONF_FILE_MAX && load_text(config, source, nowhere, text, len);
+    mui_problem(config->problems, false, name, 0, "larger than %d KiB", MUI_CONF_FILE_MAX >> 10);
+  return source && len <= MUI_CONF_FILE_MAX && load_text(config, source, nowhere, text, len);
+}
+
+mui_config *mui_config_load_text(const char *name, const char *text, size_t len, struct mui_problems *problems)
+{
+  mui_config *config = config_new(name, NULL, problems);
+  return config ? config_done(config, load_memory(config, name, text, len)) : NULL;
+}
+
+mui_config *mui_config_load_made(const char *path, const char *text, const char *const *appending,
+                                 const char *const *foreign, struct mui_problems *problems)
+{
+  mui_config *config = config_new(path, appending, problems);
+  if (!config)
+    return NULL;
+  config->foreign = foreign;
+  bool parsed = load_memory(config, path, text, strlen(text));
+  config->memory = false;
+  config->drop_in = true;
+  load_drop_ins(config);
+  config->drop_in = false;
   return config_done(config, parsed);
 }
 

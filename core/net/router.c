@@ -182,6 +182,8 @@ bool mui_route_parameters(const struct mui_route *route, struct mu_str path, str
     const char *slash = whole ? NULL : memchr(given, '/', (size_t)(end - given));
     struct mu_str value = {given, (size_t)((slash ? slash : end) - given)};
     given += value.len;
+    if (whole && value.len > 1 && value.at[value.len - 1] == '/')
+      value.len--; /* "/api/things/" is "/api/things" */
     if (!is_parameter(name)) {
       if (!mu_str_equal(name, value))
         return false;

@@ -147,7 +147,8 @@ struct mui_setup *mui_setup_load(const struct mui_program *program, const char *
 struct mui_setup *mui_setup_make(const struct mui_program *program, const char *path, const char *text, unsigned kinds,
                                  struct mui_problems *problems)
 {
-  return setup_of(program, mui_config_load_text(path, text, strlen(text), problems), kinds, problems);
+  return setup_of(program, mui_config_load_made(path, text, program->appending, program->foreign, problems), kinds,
+                  problems);
 }
 
 void mui_setup_free(const struct mui_program *program, struct mui_setup *setup)

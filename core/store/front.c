@@ -283,9 +283,9 @@ static bool slot_free(const struct mui_slot *slot, int64_t now_ns)
 }
 
 /* When something can go on that waits for nothing but time. */
-static void arm(mu_store_front *front)
+static void arm(mu_store_front *front, int64_t now_ns)
 {
-  int64_t after_ms = front->ended.first ? 0 : -1, now_ns = mu_mono_ns();
+  int64_t after_ms = front->ended.first ? 0 : -1;
   for (size_t i = 0; i < front->slot_count && after_ms != 0 && !front->over; i++) {
     const struct mui_slot *slot = &front->slots[i];
     if (slot->busy || !(i ? front->reads.first : front->writes.first))
@@ -323,7 +323,7 @@ void mui_front_kick(mu_store_front *front)
     if (batch_send(front, slot, i ? MUI_BATCH_READS : MUI_BATCH_WRITES, share) != 0)
       pause_slot(slot, true);
   }
-  arm(front);
+  arm(front, now_ns);
 }
 
 void mui_front_add(mu_store_front *front, struct mui_ask *ask)

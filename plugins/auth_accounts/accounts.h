@@ -50,6 +50,7 @@ struct self {
   mu_instance *in;
   const struct config *config;
   mu_token_key *key;
+  unsigned keys; /* counts up with each other key */
   mu_schema *claims;
   struct mu_service store;
   struct hasher *hasher;

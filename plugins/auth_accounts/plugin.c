@@ -218,6 +218,7 @@ static int reconfigure(void *context, const void *given)
       return MU_ENOMEM;
     mu_token_key_free(self->key);
     self->key = key;
+    self->keys++;
     mu_log(self->in, MU_LOG_INFO, "jwt_secret is another one: everybody has to log in again");
     if (watch_end_logins(self->watch) != 0)
       mu_log(self->in, MU_LOG_ERROR, "what old logins had opened stays open: out of memory");

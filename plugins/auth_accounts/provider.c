@@ -26,6 +26,7 @@ struct judgement {
   int64_t sessions;  /* TOKEN, KNOWN: as the bearer brought it; -1: a token of the released server */
   int64_t issued_ms; /* TOKEN */
   int64_t expires_s; /* TOKEN */
+  unsigned keys;     /* TOKEN: as it was opened with */
   bool by_key;       /* KNOWN: the credential is a key's */
   char key_id[CREDENTIAL_SIZE];
   const struct mu_principal *principal; /* PASSWORD: granted if the password matches */
@@ -255,6 +256,8 @@ static void note_use(struct judgement *judgement, const struct mu_value *last)
 static void judge_row(struct judgement *judgement, const struct person *person)
 {
   const char *reason = barred(person);
+  if (!reason && judgement->kind == MU_CREDENTIAL_TOKEN && judgement->keys != judgement->self->keys)
+    reason = "signed with the secret of before";
   if (!reason && judgement->kind == MU_CREDENTIAL_TOKEN)
     reason = judgement->sessions < 0 ? judgement->issued_ms < person->valid_after_ms ? "an older token" : NULL
              : judgement->sessions != person->sessions ? "a token of before the last change of password"
@@ -366,6 +369,7 @@ static int token(struct self *self, const struct mu_credential *credential, mu_a
                                ? INT64_MIN + 1
                                : claims.issued.integer * 1000;
     judgement->expires_s = claims.expires.integer;
+    judgement->keys = self->keys;
     const struct mu_value values[] = {mu_value_str(mu_json_str(&claims.user))};
     result = ask(judgement, "SELECT " PERSON_COLUMNS " FROM " PERSON_TABLES " WHERE users.id = ?", values, 1);
   }

@@ -225,7 +225,7 @@ static int ask_store(struct console *console, mu_http *request, const struct mu_
                                          .points = span->points};
   struct asked *asked = asked_new(console, request);
   if (!asked)
-    return MU_ENOMEM;
+    return unavailable(request, 1, NO_PAST);
   asked->span = *span;
   asked->retention_ms = retention_ms;
   int result = history->read(store->self, console->in, &query, on_past, asked);

@@ -7,6 +7,8 @@
 
 #include "console.h"
 
+enum { STORED_MOST = 100000 };
+
 /* What is kept of one machine. */
 struct past {
   struct ring *ring;
@@ -21,7 +23,13 @@ static struct mu_str handle_key(const uint64_t *handle)
   return (struct mu_str){(const char *)handle, sizeof *handle};
 }
 
-static struct past *past_new(const struct mu_machine *machine)
+/* A machine that nothing is known of. A user may have made it public a moment before; the operator's are what the configuration says. */
+static int64_t public_since(const struct mu_machine *machine, bool stored)
+{
+  return stored && machine->owner[0] ? mu_now_ms() : 0;
+}
+
+static struct past *past_new(const struct mu_machine *machine, bool stored)
 {
   size_t provider = strlen(machine->provider) + 1, owner = strlen(machine->owner) + 1;
   struct past *past = calloc(1, sizeof *past + provider + owner);
@@ -30,6 +38,7 @@ static struct past *past_new(const struct mu_machine *machine)
     return NULL;
   }
   past->is_public = machine->is_public;
+  past->public_ms = public_since(machine, stored);
   memcpy(past->owner, machine->provider, provider);
   memcpy(past->owner + provider, machine->owner, owner);
   return past;
@@ -84,11 +93,11 @@ static struct past *spare(const struct console *console, const struct mu_machine
 }
 
 /* Looking at all of them is not free, and not done for each report. */
-static bool make_room(struct console *console, const struct mu_machine *machine)
+static bool make_room(struct console *console, const struct mu_machine *machine, size_t most)
 {
   int64_t now = mu_mono_ns();
   size_t count = mu_map_count(console->pasts);
-  if (count < (size_t)console->config->history_machines)
+  if (count < most)
     return true;
   if (now < console->look_ns)
     return false;
@@ -101,7 +110,7 @@ static bool make_room(struct console *console, const struct mu_machine *machine)
     return false;
   mu_map_del(console->pasts, key);
   past_free(past);
-  return mu_map_count(console->pasts) < (size_t)console->config->history_machines;
+  return mu_map_count(console->pasts) < most;
 }
 
 void past_report(struct console *console, const struct mu_machine *machine)
@@ -109,20 +118,22 @@ void past_report(struct console *console, const struct mu_machine *machine)
   struct mu_str key = handle_key(&machine->handle);
   struct past *past = mu_map_get(console->pasts, key);
   int64_t now_ms = mu_now_ms();
-  if (console->config->history_machines == 0)
+  /* Where the past is stored, only since when a machine is public is to be known, which takes next to nothing. */
+  struct mu_service store;
+  bool stored = history_stored(console, &store);
+  size_t most = stored ? STORED_MOST : (size_t)console->config->history_machines;
+  if (most == 0)
     return;
   /* One report of each step: taking a report apart costs several times what relaying it costs. */
   if (past && !ring_due(past->ring, now_ms))
     return;
-  if (!past && !make_room(console, machine)) {
+  if (!past && !make_room(console, machine, most)) {
     mu_count(console->left_out, 1);
     return;
   }
-  /* Where the past is stored, only since when a machine is public is to be known. */
-  struct mu_service store;
-  bool stored = history_stored(console, &store);
   struct json_object *metrics = stored ? NULL : console->api->metrics(console->machines.self, machine);
-  if ((metrics || stored) && !past && (past = past_new(machine)) && mu_map_add(console->pasts, key, past) != 0) {
+  if ((metrics || stored) && !past && (past = past_new(machine, stored)) &&
+      mu_map_add(console->pasts, key, past) != 0) {
     past_free(past);
     past = NULL;
   }
@@ -153,7 +164,8 @@ const struct ring *past_ring(const struct console *console, const struct mu_mach
 int64_t past_public_ms(const struct console *console, const struct mu_machine *machine)
 {
   const struct past *past = mu_map_get(console->pasts, handle_key(&machine->handle));
-  return past ? past->public_ms : 0;
+  struct mu_service store;
+  return past ? past->public_ms : public_since(machine, history_stored(console, &store));
 }
 
 void past_free_all(struct console *console)

@@ -313,9 +313,14 @@ static void there(void *context, const struct mu_result *result)
     return;
   }
   mu_map *devices = mu_map_new();
-  for (size_t row = 0; devices && row < result->rows; row++)
-    if (mu_map_add(devices, mu_result_at(result, row, 0)->text, batch) == MU_ENOMEM)
-      break;
+  bool good = devices != NULL;
+  for (size_t row = 0; good && row < result->rows; row++)
+    good = mu_map_add(devices, mu_result_at(result, row, 0)->text, batch) != MU_ENOMEM;
+  if (!good) {
+    mu_map_free(devices);
+    wait_a_while(batch, MU_ENOMEM);
+    return;
+  }
   sift(batch, devices);
   mu_map_free(devices);
   batch->sifted = true;

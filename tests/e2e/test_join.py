@@ -201,6 +201,20 @@ def test_where_there_is_no_configuration_one_is_written(s, tmp_path, below):
     assert again.returncode == 0 and "no configuration" not in again.stdout and "interval = 7.0" in path.read_text(), again.stderr
 
 
+def test_where_there_is_only_a_conf_d_it_counts(s, tmp_path):
+    """A server's machine, with parts of the agent's configuration, and no agent.conf yet."""
+    path, drops, environment = tmp_path / "agent.conf", tmp_path / "conf.d", {**os.environ, "STATE_DIRECTORY": str(tmp_path / "keys")}
+    drops.mkdir()
+    (drops / "server.conf").write_text('plugins = ( { name = "machines"; } );\n')
+    (drops / "mine.conf").write_text('uplinks = ( { name = "session"; config = { url = "ws://127.0.0.1:1"; api_key = "of-another-server-0123"; }; } );\n')
+    command = [BUILD / "bin/muster-agent", "-c", path]
+    done = subprocess.run([*command, "--join", s.ws], input=KEY, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0 and f"{path} was written" in done.stdout, (done.stdout, done.stderr)
+    check = subprocess.run([*command, "--check-config"], capture_output=True, text=True)
+    assert check.returncode == 0, check.stderr
+    assert 'name = "session"' in (drops / "uplink.conf").read_text() and "instance = " in (drops / "uplink.conf").read_text()
+
+
 def test_where_no_configuration_can_be_written_nobody_is_asked(tmp_path):
     """Before the server hears of the key."""
     path = tmp_path / "no/such/agent.conf"

@@ -298,6 +298,7 @@ def test_a_device_whose_id_has_slashes_is_renamed(relay, user):
     with relay.device(made, "green/house 1/2") as (device, _):
         answer = relay.call("PUT", path(made, "devices", "green%2Fhouse%201%2F2"), {"custom_name": "G"}, user)
         assert (answer.data["device"]["id"], answer.data["device"]["custom_name"]) == (device["id"], "G")
+        assert relay.call("PUT", path(made, "devices", "green%2Fhouse%201%2F2/"), {"custom_name": "H"}, user).data["device"]["custom_name"] == "H"
         error(relay.call("PUT", path(made, "devices", "green%2Fhouse"), {"custom_name": "x"}, user), 404, "DEVICE_NOT_FOUND")
         error(relay.call("GET", path(made, "devices", "green%2Fhouse"), token=user), 404, "NOT_FOUND")
         error(relay.call("GET", path(made, "devices", "green"), token=user), 405, "METHOD_NOT_ALLOWED")
