@@ -31,6 +31,7 @@ def home(relay):
     made = Home(relay)
     yield made
     made.close()
+    print(relay.server.log[-3000:])  # shown where a test failed
 
 
 @pytest.fixture
