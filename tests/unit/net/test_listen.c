@@ -97,7 +97,7 @@ static void test_reload(void)
   CU_ASSERT_PTR_NOT_NULL(strstr(problem, "192.0.2.1"));
   bad[1] = (struct mui_listen){.address = "no address"};
   CU_ASSERT_EQUAL(mui_net_listen(server.runtime.net, bad, 2, NULL, problem, sizeof problem), MU_EIO);
-  bad[0].port = bad[1].port = 40000;
+  bad[0].port = bad[1].port = port; /* its own: any other may be somebody's */
   bad[1].address = "127.0.0.1";
   CU_ASSERT_EQUAL(mui_net_listen(server.runtime.net, bad, 2, NULL, problem, sizeof problem), MU_EIO);
   CU_ASSERT_PTR_NOT_NULL(strstr(problem, "twice"));
