@@ -136,23 +136,6 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
   );
 }
 
-/** Asks before something that cannot be undone. */
-export function Confirm({ title, action, onYes, onClose, children }: { title: string; action: string; onYes: () => void; onClose: () => void; children?: ComponentChildren }) {
-  return (
-    <Dialog title={title} onClose={onClose}>
-      {children}
-      <div class="buttons">
-        <button type="button" class="danger" onClick={() => { onYes(); onClose(); }}>
-          {action}
-        </button>
-        <button type="button" onClick={onClose}>
-          {t("cancel")}
-        </button>
-      </div>
-    </Dialog>
-  );
-}
-
 /** Text to take away, with a button that copies it. */
 export function CopyText({ text, label }: { text: string; label: string }) {
   // Said beside the button: a dialog covers notices, and makes them inert.

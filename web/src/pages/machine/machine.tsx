@@ -16,10 +16,10 @@ import type { PageProps } from "../../routes";
 import { user } from "../../session";
 import { site, siteKnown } from "../../site";
 import { remember, remembered } from "../../stored";
-import { Beside, Empty, level, Loading, Name } from "../../ui";
+import { Beside, Empty, level, Name } from "../../ui";
 import { useTitle } from "../../title";
 import { diskUsed, usedOf } from "../../used";
-import { TokenForm } from "../status/token";
+import { NotYet } from "../status/notyet";
 import { Chart, type Range } from "./chart";
 import { allowed, charts, spans, zoomed, type ChartSpec } from "./charts";
 import { flatten, History, parsePast } from "./history";
@@ -490,15 +490,7 @@ function Open({ row }: { row: Row }) {
 export default function MachinePage({ params, query }: PageProps) {
   const row = rowOf(params["id"]!, query.get("key"));
   if (row) return <Open key={row.key} row={row} />;
-  if (!machines.settled.value) {
-    if (link.value !== "refused") return <Loading />;
-    if (site.value.status === "token") return <TokenForm />;
-    return (
-      <Empty page title={t("refused")}>
-        <p>{t("refusedHint")}</p>
-      </Empty>
-    );
-  }
+  if (!machines.settled.value) return <NotYet />;
   return (
     <Empty page title={t("gone")}>
       <p>{t("goneHint")}</p>

@@ -6,11 +6,11 @@ import { link } from "../../live";
 import { machines, matches, titleOf, type Machine, type Row } from "../../machines";
 import { site } from "../../site";
 import { remember, remembered } from "../../stored";
-import { Empty, Loading } from "../../ui";
+import { Empty } from "../../ui";
 import { Card } from "./card";
 import { List } from "./list";
 import "./status.css";
-import { TokenForm } from "./token";
+import { NotYet } from "./notyet";
 import { parts, whole, type Part, type Shape } from "./window";
 import { t } from "./words";
 
@@ -220,15 +220,7 @@ function Groups({ list }: { list: readonly Group[] }) {
 
 export default function StatusPage() {
   const list = groups.value;
-  if (!machines.settled.value) {
-    if (link.value !== "refused") return <Loading />;
-    if (site.value.status === "token") return <TokenForm />;
-    return (
-      <Empty page title={t("refused")}>
-        <p>{t("refusedHint")}</p>
-      </Empty>
-    );
-  }
+  if (!machines.settled.value) return <NotYet />;
   const none = machines.order.value.length === 0;
   return (
     <>

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: ISC
-// Where the operator wants a token of who does not sign in.
+// What stands where machines will be: they are on their way, or a token is wanted of who does not sign in, or nobody is let in.
 import { useState } from "preact/hooks";
-import { hurry } from "../../live";
+import { hurry, link } from "../../live";
 import { pageToken, setPageToken } from "../../session";
-import { Field } from "../../ui";
+import { site } from "../../site";
+import { Empty, Field, Loading } from "../../ui";
 import { t } from "./words";
 
-export function TokenForm() {
+function TokenForm() {
   const [token, setToken] = useState("");
   const [stay, setStay] = useState(false);
   const submit = (event: Event) => {
@@ -32,5 +33,15 @@ export function TokenForm() {
         {t("tokenSend")}
       </button>
     </form>
+  );
+}
+
+export function NotYet() {
+  if (link.value !== "refused") return <Loading />;
+  if (site.value.status === "token") return <TokenForm />;
+  return (
+    <Empty page title={t("refused")}>
+      <p>{t("refusedHint")}</p>
+    </Empty>
   );
 }
