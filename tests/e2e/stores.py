@@ -7,6 +7,7 @@ import time
 import urllib.request
 
 from conftest import BUILD, SANITIZED, Server, eventually
+from hostile import starved
 
 EINVAL, ENOENT, EEXIST, ELIMIT, EUNAVAILABLE, EREFUSED, ETIMEOUT, EIO = -1, -3, -4, -8, -14, -15, -17, -19
 KINDS = ("sqlite", "mariadb")
@@ -62,20 +63,26 @@ class Store:
 
     def stop(self, copies=False):
         """An orderly end; the log says nothing bad of the loop, and nothing secret. copies: the desk itself took its time for a big text."""
+        waited = self._waited()
         self.server.stop()
-        self.judge(copies)
+        self.judge(copies, waited)
 
-    def judge(self, copies=False):
+    def _waited(self):
+        return starved(self.server.process.pid) if self.server.alive() else 0
+
+    def judge(self, copies=False, waited=0.0):
         log = self.server.log
-        # A starved machine does that once; a store that worked on the loop thread would do it each time.
-        assert copies or SANITIZED or log.count("has held the loop") <= 1, log
+        # The watchdog cannot tell a call that takes its time from one that has no processor: once, and only where that was so, it is excused.
+        excused = 1 if waited > 0.03 else 0
+        assert copies or SANITIZED or log.count("has held the loop") <= excused, (waited, log)
         assert "has blocked the whole process" not in log, log
         assert not any(part in log for part in PASSWORD_PARTS), log
 
     def kill(self):
+        waited = self._waited()
         self.server.process.kill()
         self.server.process.wait(10)
-        self.judge()
+        self.judge(waited=waited)
 
     def ask(self, desk="desk", timeout=60, **question):
         request = urllib.request.Request(f"{self.server.http}/test/{desk}", data=json.dumps(question).encode(), method="POST")
