@@ -101,16 +101,14 @@ static void add_quoted(struct mu_buf *out, struct mu_str text)
     mu_buf_adds(out, "\r\n");
 }
 
-/* Not strftime(): day and month are English whatever the locale. */
+/* strftime's names are English in the C locale, which the programs never leave. */
 static void add_date(struct mu_buf *out, int64_t now_ms)
 {
-  static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   time_t seconds = (time_t)(now_ms / 1000);
   struct tm tm;
-  gmtime_r(&seconds, &tm);
-  mu_buf_printf(out, "Date: %s, %d %s %d %02d:%02d:%02d +0000\r\n", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
-                tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+  char text[64];
+  if (gmtime_r(&seconds, &tm) && strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S +0000", &tm) > 0)
+    mu_buf_printf(out, "Date: %s\r\n", text);
 }
 
 static bool message_ok(const struct mu_mail_message *message)
