@@ -88,7 +88,7 @@ class MariaDB:
             if not kept.exists():
                 done = subprocess.run(
                     [program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal",
-                     "--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=16M", "--innodb-use-native-aio=0", "--innodb-flush-method=nosync"],
+                     "--skip-test-db", "--skip-name-resolve", f"--tmpdir={self.folder}", "--innodb-log-file-size=16M", "--innodb-use-native-aio=0", "--innodb-flush-method=nosync"],
                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder, **self._as())
                 assert done.returncode == 0, f"mariadb-install-db:\n{done.stdout}"
                 half = kept.with_suffix(f".{os.getpid()}")
@@ -137,7 +137,8 @@ class MariaDB:
             with open(self.log_path, "ab") as log:
                 self.process = subprocess.Popen(
                     [program("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--port={self.port}", f"--socket={self.socket}",
-                     f"--pid-file={self.folder / 'pid'}", *settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
+                     f"--pid-file={self.folder / 'pid'}", f"--tmpdir={self.folder}",  # /tmp: each that starts deletes the files of the others
+                     *settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
                     start_new_session=True, preexec_fn=lambda: libc.prctl(1, signal.SIGKILL), **self._as())  # 1: PR_SET_PDEATHSIG
             while self.process.poll() is None:
                 try:
