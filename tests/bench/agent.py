@@ -9,15 +9,12 @@ load at 1 Hz and sends to a UDP socket on loopback (its network plugin), or writ
 import argparse, collections, http.client, json, os, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from ports import free_port  # noqa: E402
+
 SECRET = "bench-secret-0123456789"
 COLLECTORS = ("cpu", "memory", "disk", "network", "system")
 WARM_UP_S = 3
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(type=kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def private_file(path, text):
@@ -116,7 +113,7 @@ class Collectd:
 
     def __init__(self, folder, write):
         self.folder, self.sink = folder, None
-        port = free_port(socket.SOCK_DGRAM)
+        port = free_port()
         if write == "network":
             # Nobody reads: a datagram to a full socket costs the sender what one that is read does.
             self.sink = socket.socket(type=socket.SOCK_DGRAM)

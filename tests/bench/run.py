@@ -9,13 +9,10 @@ from datetime import date
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
+sys.path.append(str(here.parent))
+from ports import free_port  # noqa: E402
+
 SECRET = "bench-secret-0123456789"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def pinned(core, *command):

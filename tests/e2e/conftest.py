@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -14,9 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path += [str(ROOT / "tests" / "supabase"), str(ROOT / "tests" / "mariadb")]
+sys.path += [str(ROOT / "tests" / "supabase"), str(ROOT / "tests" / "mariadb"), str(ROOT / "tests")]
 from fixtures import certificates, database, own_postgres, postgres, supabase  # noqa: E402, F401
 from mariadb_fixtures import mariadb, mariadb_database, own_mariadb, released_database  # noqa: E402, F401
+from ports import free_port  # noqa: E402, F401
 BUILD = Path(os.environ.get("MUSTER_BUILD", ROOT / "build")).resolve()
 SECRET = "a-secret-of-the-tests-0123"
 CACHE = BUILD / "CMakeCache.txt"
@@ -27,12 +27,6 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
     config.addinivalue_line("markers", "browser: drives Chromium")
     config.addinivalue_line("markers", "alone: measures a promise in time, so nothing else runs beside it")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def eventually(check, timeout=10.0, step=0.05):

@@ -32,7 +32,8 @@ class Mailbox:
                 return SMTP(self.handler, enable_SMTPUTF8=True, tls_context=context if how == "starttls" else None,
                             require_starttls=how == "starttls", **more)
 
-        self.controller = Server(self, hostname="127.0.0.1", port=port, ssl_context=context if how == "wrapped" else None)
+        self.controller = Server(self, hostname="127.0.0.1", port=port, ssl_context=context if how == "wrapped" else None,
+                                 ready_timeout=60)
         self.controller.start()
 
     def stop(self):

@@ -5,11 +5,10 @@ import fcntl
 import itertools
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +17,8 @@ from urllib.parse import quote, urlencode
 import pymysql
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
+from ports import free_port  # noqa: E402
 BUILD = Path(os.environ.get("MUSTER_BUILD", ROOT / "build")).resolve()
 libc = ctypes.CDLL(None, use_errno=True)
 USER, PASSWORD = "muster", "p@ss:w/rd %41?#ä"  # all that an address must encode
@@ -27,19 +28,6 @@ SETTINGS = {
     "innodb-fast-shutdown": "1", "performance-schema": "OFF", "max-connections": "200", "max-allowed-packet": "96M",
     "default-time-zone": "+05:30",  # not UTC: who forgets the session's time zone is found out
 }
-
-
-def free_port():
-    """Below the kernel's own range, so that it stays free while a server is down between two starts."""
-    for _ in range(100):
-        port = random.randrange(20000, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise AssertionError("no free port")
 
 
 def program(name):

@@ -4,11 +4,10 @@ import ctypes
 import itertools
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +16,8 @@ import psycopg2
 from psycopg2 import sql as compose
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+from ports import free_port  # noqa: E402, F401
 libc = ctypes.CDLL(None, use_errno=True)
 SETTINGS = {
     "listen_addresses": "127.0.0.1", "fsync": "off", "full_page_writes": "off",
@@ -24,19 +25,6 @@ SETTINGS = {
     "max_replication_slots": "20", "wal_keep_size": "0", "max_wal_size": "256MB", "autovacuum": "off", "timezone": "UTC",
     "log_min_messages": "warning", "jit": "off", "lc_messages": "C",
 }
-
-
-def free_port():
-    """Below the kernel's own range, so that it stays free while a server is down between two starts."""
-    for _ in range(100):
-        port = random.randrange(20000, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise AssertionError("no free port")
 
 
 def binaries():

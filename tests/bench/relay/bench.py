@@ -19,6 +19,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
+sys.path.append(str(ROOT / "tests"))
+from ports import free_port  # noqa: E402
+
 ENDPOINTS, USER = 8, "00000000-0000-4000-8000-000000000000"
 NODE = shutil.which("node") or shutil.which("nodejs") or "node"
 # (title, arguments of bench_relay): closed loop but for the last, whose pace all can hold, so that all store every message.
@@ -29,12 +32,6 @@ SHORT = [("10 receivers", ["receivers=10"])]
 
 def pinned(core, *command):
     return ["taskset", "-c", str(core), *map(str, command)] if os.cpu_count() > 1 else list(map(str, command))
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def node_modules(build):

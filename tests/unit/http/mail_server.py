@@ -12,6 +12,9 @@ import time
 
 from aiosmtpd.controller import Controller
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+from ports import free_port  # noqa: E402
+
 
 class Handler:
     def __init__(self, folder):
@@ -57,12 +60,8 @@ def stuck(lines):
 
 free = socket.socket()  # bound, not listening: refuses
 free.bind(("127.0.0.1", 0))
-chosen = socket.socket()
-chosen.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-chosen.bind(("127.0.0.1", 0))
-taking = port_of(chosen)
-chosen.close()
-Controller(Handler(sys.argv[1]), hostname="127.0.0.1", port=taking).start()
+taking = free_port()
+Controller(Handler(sys.argv[1]), hostname="127.0.0.1", port=taking, ready_timeout=60).start()
 after_text = stuck([b"220 hello\r\n", b"250 hello\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go on\r\n"])
 # It takes the mail, and never answers QUIT.
 after_all = stuck([b"220 hello\r\n", b"250 hello\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go on\r\n", b"250 taken\r\n"])
