@@ -47,6 +47,11 @@ int mui_hangup_terminal(void);
 /* Whether this SIGHUP tells of the end of that terminal. Any thread. */
 bool mui_hung_up(int terminal, const siginfo_t *info);
 
+/* ---- notify.c -------------------------------------------------------------------------------- */
+
+/* Tells the service manager, if one waits for it, that the program is ready. 0 or a negative errno. */
+int mui_notify_ready(void);
+
 /* ---- run.c, reload.c, guard.c: the service --------------------------------------------------- */
 
 struct mui_run {

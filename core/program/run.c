@@ -201,6 +201,19 @@ static bool tell_missing(const struct mui_run *run)
   return !missing || missing < plan->count;
 }
 
+static void tell_ready(struct mui_run *run)
+{
+  mu_log(run->app.runtime.core, MU_LOG_INFO, "ready");
+  if (!tell_missing(run)) {
+    mui_program_end(&run->app, MUI_STATUS_RUNTIME);
+    return;
+  }
+  int error = run->stopping ? 0 : mui_notify_ready();
+  if (error < 0)
+    mu_log(run->app.runtime.core, MU_LOG_WARN, "the service manager cannot be told that this is ready: %s",
+           strerror(-error));
+}
+
 static int status_of(int result)
 {
   return result == 0 ? MUI_STATUS_OK : result == MU_ECONF ? MUI_STATUS_CONFIG : MUI_STATUS_RUNTIME;
@@ -292,9 +305,7 @@ int mui_run(const struct mui_program *program, const char *path, const struct mu
   mui_problems_free(&problems);
   if (status == MUI_STATUS_OK) {
     if (!flag)
-      mu_log(run->app.runtime.core, MU_LOG_INFO, "ready");
-    if (!flag && !tell_missing(run))
-      mui_program_end(&run->app, MUI_STATUS_RUNTIME);
+      tell_ready(run);
     mui_loop_run(run->app.runtime.loop);
     status = run->status;
   }
