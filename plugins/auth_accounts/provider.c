@@ -32,6 +32,12 @@ struct judgement {
   const struct mu_principal *principal; /* PASSWORD: granted if the password matches */
   const char *barred;                   /* PASSWORD: why a right one is refused all the same; NULL: it is not */
   bool banned;                          /* PASSWORD: and the client may know it */
+  bool stale;  /* a right was taken back since the question: what was read may be what was before */
+  bool proved; /* PASSWORD: it matches this hash; only the row is read again */
+  char hash[PASSWORD_HASH_SIZE];
+  const char *sql; /* the question, to put it again */
+  char *texts[2];
+  size_t lengths[2], count;
   char password[];
 };
 
@@ -89,6 +95,9 @@ void provider_revoke(struct self *self, const char *id, const char *username, bo
   bool then = admin;
   mu_count(self->revocations, 1);
   watch_forget(self->watch, id, credential, &then);
+  /* Nobody has heard yet whom these will let in: what they read may be the row of before, which comes only now. */
+  for (struct judgement *judgement = self->judgements; judgement; judgement = judgement->next)
+    judgement->stale |= !judgement->principal || strcmp(judgement->principal->id, id) == 0;
   /* Who was let in with another role than the row has now is another principal. */
   if (then != admin)
     emit(self, id, username, then, credential);
@@ -125,6 +134,8 @@ static void judgement_free(struct judgement *judgement)
     judgement->next->link = judgement->link;
   mu_principal_unref(judgement->principal);
   mu_secret_wipe(judgement->password, strlen(judgement->password));
+  for (size_t i = 0; i < judgement->count; i++)
+    free(judgement->texts[i]);
   free(judgement);
 }
 
@@ -208,11 +219,19 @@ static const char *barred(const struct person *person)
   return person->banned ? "the user is banned" : person->active ? NULL : "the user is not active";
 }
 
+static int put(struct judgement *judgement);
+
 static void on_hashed(void *context, int result, const char *hash)
 {
   struct judgement *judgement = context;
   (void)hash;
-  if (result == 0 && judgement->barred)
+  if (result == 0 && judgement->stale && !judgement->barred) {
+    judgement->stale = false;
+    judgement->proved = true;
+    mu_principal_unref(judgement->principal);
+    judgement->principal = NULL;
+    put(judgement);
+  } else if (result == 0 && judgement->barred)
     end(judgement, MU_AUTH_REFUSED, judgement->barred, judgement->banned);
   else if (result == 0)
     grant(judgement);
@@ -232,6 +251,12 @@ static void judge_password(struct judgement *judgement, const struct person *per
     judgement->barred = judgement->principal ? barred(person) : "a row of no use";
     judgement->banned = judgement->principal && person->banned;
   }
+  if (person && judgement->proved && strcmp(hash, judgement->hash) == 0) {
+    on_hashed(judgement, 0, NULL);
+    return;
+  }
+  memcpy(judgement->hash, hash, sizeof hash);
+  judgement->proved = false;
   /* For a name that nobody has the same work. */
   int code = hasher_verify(judgement->self->hasher, judgement->password, hash, NULL, on_hashed, judgement);
   if (code != 0)
@@ -281,6 +306,11 @@ static void on_rows(void *context, const struct mu_result *result)
 {
   struct judgement *judgement = context;
   struct person person;
+  if (judgement->stale && result->error == 0) {
+    judgement->stale = false;
+    put(judgement);
+    return;
+  }
   if (result->error != 0) {
     mu_log_limited(judgement->self->in, MU_LOG_WARN, "database", "nobody can be judged: %s%s%s",
                    mu_strerror(result->error), result->reason && *result->reason ? ": " : "",
@@ -311,16 +341,41 @@ static void on_rows(void *context, const struct mu_result *result)
   judge_row(judgement, &person);
 }
 
-static int ask(struct judgement *judgement, const char *sql, const struct mu_value *values, size_t count)
+/* Puts the question to the store. */
+static int put(struct judgement *judgement)
 {
   struct self *self = judgement->self;
   const struct mu_store *store = self->store.api;
-  const struct mu_statement statement = {.sql.text = sql, .values = values, .count = count, .expect = MU_ANY_ROWS};
+  struct mu_value values[MU_COUNT(judgement->texts)];
+  for (size_t i = 0; i < judgement->count; i++)
+    values[i] = mu_value_str((struct mu_str){judgement->texts[i], judgement->lengths[i]});
+  const struct mu_statement statement = {
+      .sql.text = judgement->sql, .values = values, .count = judgement->count, .expect = MU_ANY_ROWS};
   int code = store ? store->read(self->store.self, self->in, &statement, on_rows, judgement) : MU_ECLOSED;
   if (code == 0)
     return MU_PENDING;
   end(judgement, MU_AUTH_UNAVAILABLE, mu_strerror(code), false);
   return 0;
+}
+
+/* `values`: texts. They are kept, the question may have to be put again. */
+static int ask(struct judgement *judgement, const char *sql, const struct mu_value *values, size_t count)
+{
+  judgement->sql = sql;
+  for (size_t i = 0; i < count; i++) {
+    struct mu_str text = values[i].text;
+    char *copy = malloc(text.len + 1);
+    if (!copy) {
+      end(judgement, MU_AUTH_UNAVAILABLE, "out of memory", false);
+      return 0;
+    }
+    if (text.len > 0)
+      memcpy(copy, text.at, text.len);
+    judgement->texts[i] = copy;
+    judgement->lengths[i] = text.len;
+    judgement->count = i + 1;
+  }
+  return put(judgement);
 }
 
 /* ---- kinds ----------------------------------------------------------------------------------- */
