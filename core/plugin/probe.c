@@ -107,7 +107,9 @@ static int spawn(const struct mui_host *host, struct child *child)
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+    /* muster-agent --join as root is another user for a while: with two users the loader would pass over $ORIGIN. */
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP |
+                                              POSIX_SPAWN_RESETIDS);
     char number[16];
     snprintf(number, sizeof(number), "%d", CHILD_FD);
     char *argv[] = {host->program, (char *)"--probe-plugin", number, NULL};

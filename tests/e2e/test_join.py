@@ -243,6 +243,25 @@ def test_as_root_the_key_belongs_to_who_runs_the_service(s, home, tmp_path):
     assert (folder / "conf.d/uplink.conf").stat().st_uid == 0
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_as_root_it_works_where_it_is_installed(s, tmp_path):
+    """The loader passes over $ORIGIN where a program has two users, and an installed agent finds its library by nothing else."""
+    subprocess.run(["cmake", "--install", BUILD, "--prefix", tmp_path / "prefix"], check=True, capture_output=True, timeout=120)
+    nobody = pwd.getpwnam("nobody")
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == 0 and path != path.parent:
+            path.chmod(path.stat().st_mode | 0o011)
+    (tmp_path / "keys").mkdir(mode=0o700)
+    os.chown(tmp_path / "keys", nobody.pw_uid, nobody.pw_gid)
+    path = tmp_path / "etc/agent.conf"
+    done = subprocess.run([tmp_path / "prefix/bin/muster-agent", "-c", path, "--join", s.ws], input=KEY, capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "STATE_DIRECTORY": str(tmp_path / "keys")})
+    assert done.returncode == 0, done.stderr
+    file, = keys(tmp_path)
+    assert file.stat().st_uid == nobody.pw_uid and (tmp_path / "etc/conf.d/uplink.conf").exists()
+
+
 def no_service_user():
     try:
         return not pwd.getpwnam("muster")
