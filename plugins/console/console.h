@@ -54,6 +54,8 @@ struct console {
 extern const struct mu_form_ops machine_form;
 /* What people see of it, for the differences. `metrics` is a reference of its own. */
 void machine_view(struct console *console, const struct mu_machine *machine, struct view *view);
+/* Of maps: borrowed from the machine. */
+struct mu_str machine_key(const struct mu_machine *machine);
 /* Whether this principal (NULL: nobody) may see it. */
 bool machine_visible(const struct mu_machine *machine, const struct mu_principal *principal, bool is_public);
 
@@ -66,6 +68,8 @@ void live_free(struct console *console);
 /* Whether those who did not log in may watch: everybody, or who brings the operator's token. */
 bool live_open(const struct console *console);
 bool live_token_ok(const struct console *console, struct mu_str token);
+/* The token in an Authorization; empty: none, or of another scheme. */
+struct mu_str live_bearer(struct mu_str header);
 
 /* ---- tell.c: what the channel tells ----------------------------------------------------------- */
 

@@ -7,11 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "console.h"
 
-enum { POINTS = RING_SLOTS, POINTS_MAX = 1000, TOKEN_MAX = 4096, ASKED_MAX = 4096 };
+enum { POINTS = RING_SLOTS, TOKEN_MAX = 4096, ASKED_MAX = 4096 };
 
 /* The times of an answer. */
 struct span {
@@ -353,9 +352,9 @@ int history_get(void *self, mu_http *request)
 {
   struct console *console = self;
   struct mu_str header;
-  bool given =
-      mu_http_header(request, "authorization", &header) && header.len > 7 && strncasecmp(header.at, "Bearer ", 7) == 0;
-  struct mu_str token = given ? (struct mu_str){header.at + 7, header.len - 7} : (struct mu_str){"", 0};
+  struct mu_str token =
+      mu_http_header(request, "authorization", &header) ? live_bearer(header) : (struct mu_str){"", 0};
+  bool given = token.len > 0;
   if (given && live_token_ok(console, token))
     return answer_for(console, request, NULL);
   if (given && token.len <= TOKEN_MAX)

@@ -2,6 +2,7 @@
 /* The channel that keeps pages live: who comes, what it says first, and when it ends. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "live.h"
 
@@ -16,6 +17,12 @@ bool live_token_ok(const struct console *console, struct mu_str token)
 {
   const char *wanted = console->config->token;
   return console->config->public_status && wanted && wanted[0] && mu_secret_equal(token, mu_str(wanted));
+}
+
+struct mu_str live_bearer(struct mu_str header)
+{
+  bool good = header.len > 7 && strncasecmp(header.at, "Bearer ", 7) == 0;
+  return good ? (struct mu_str){header.at + 7, header.len - 7} : (struct mu_str){"", 0};
 }
 
 /* ---- beginning ------------------------------------------------------------------------------- */
@@ -153,8 +160,7 @@ static void on_timer(void *context)
 static int judge(struct console *console, const mu_ws_request *request, struct mu_admission *admission, bool *trusted)
 {
   struct mu_str text;
-  *trusted = mu_ws_request_header(request, "authorization", &text) && text.len > 7 &&
-             memcmp(text.at, "Bearer ", 7) == 0 && live_token_ok(console, (struct mu_str){text.at + 7, text.len - 7});
+  *trusted = mu_ws_request_header(request, "authorization", &text) && live_token_ok(console, live_bearer(text));
   bool browser = mu_ws_request_header(request, "origin", &text);
   if (live_open(console) || !console->config->public_status || *trusted || browser)
     return 0;

@@ -56,6 +56,11 @@ static int render(void *self, const struct mu_machine *machine, mu_text **text)
 const struct mu_form_ops machine_form = {
     .size = sizeof machine_form, .name = "console", .render = render, .depends_on_state = true};
 
+struct mu_str machine_key(const struct mu_machine *machine)
+{
+  return (struct mu_str){(const char *)&machine->handle, sizeof machine->handle};
+}
+
 bool machine_visible(const struct mu_machine *machine, const struct mu_principal *principal, bool is_public)
 {
   if (is_public)

@@ -18,11 +18,6 @@ struct past {
   char owner[];      /* "provider", NUL, the owner's id */
 };
 
-static struct mu_str handle_key(const uint64_t *handle)
-{
-  return (struct mu_str){(const char *)handle, sizeof *handle};
-}
-
 /* A machine that nothing is known of. A user may have made it public a moment before; the operator's are what the configuration says. */
 static int64_t public_since(const struct mu_machine *machine, bool stored)
 {
@@ -115,7 +110,7 @@ static bool make_room(struct console *console, const struct mu_machine *machine,
 
 void past_report(struct console *console, const struct mu_machine *machine)
 {
-  struct mu_str key = handle_key(&machine->handle);
+  struct mu_str key = machine_key(machine);
   struct past *past = mu_map_get(console->pasts, key);
   int64_t now_ms = mu_now_ms();
   /* Where the past is stored, only since when a machine is public is to be known, which takes next to nothing. */
@@ -143,7 +138,7 @@ void past_report(struct console *console, const struct mu_machine *machine)
 
 void past_changed(struct console *console, const struct mu_machine *machine)
 {
-  struct past *past = mu_map_get(console->pasts, handle_key(&machine->handle));
+  struct past *past = mu_map_get(console->pasts, machine_key(machine));
   if (!past || past->is_public == machine->is_public)
     return;
   past->is_public = machine->is_public;
@@ -152,18 +147,18 @@ void past_changed(struct console *console, const struct mu_machine *machine)
 
 void past_gone(struct console *console, const struct mu_machine *machine)
 {
-  past_free(mu_map_del(console->pasts, handle_key(&machine->handle)));
+  past_free(mu_map_del(console->pasts, machine_key(machine)));
 }
 
 const struct ring *past_ring(const struct console *console, const struct mu_machine *machine)
 {
-  const struct past *past = mu_map_get(console->pasts, handle_key(&machine->handle));
+  const struct past *past = mu_map_get(console->pasts, machine_key(machine));
   return past ? past->ring : NULL;
 }
 
 int64_t past_public_ms(const struct console *console, const struct mu_machine *machine)
 {
-  const struct past *past = mu_map_get(console->pasts, handle_key(&machine->handle));
+  const struct past *past = mu_map_get(console->pasts, machine_key(machine));
   struct mu_service store;
   return past ? past->public_ms : public_since(machine, history_stored(console, &store));
 }

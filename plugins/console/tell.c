@@ -91,17 +91,13 @@ static mu_group *group_of(const struct console *console, const struct mu_machine
 
 /* ---- what is told ---------------------------------------------------------------------------- */
 
-static struct mu_str handle_key(const uint64_t *handle)
+/* Made at the first; NULL: out of memory. */
+static struct track *track_of(const struct console *console, const struct mu_machine *machine)
 {
-  return (struct mu_str){(const char *)handle, sizeof *handle};
-}
-
-static struct track *track_of(const struct console *console, const struct mu_machine *machine, bool make)
-{
-  struct track *track = mu_map_get(console->tracks, handle_key(&machine->handle));
-  if (track || !make || !(track = calloc(1, sizeof *track)))
+  struct track *track = mu_map_get(console->tracks, machine_key(machine));
+  if (track || !(track = calloc(1, sizeof *track)))
     return track;
-  if (mu_map_add(console->tracks, handle_key(&machine->handle), track) == 0)
+  if (mu_map_add(console->tracks, machine_key(machine), track) == 0)
     return track;
   free(track);
   return NULL;
@@ -217,7 +213,7 @@ void live_changed(struct console *console, const struct mu_machine *machine)
   if (!console->watchers)
     return;
   struct view view;
-  struct track *track = track_of(console, machine, true);
+  struct track *track = track_of(console, machine);
   machine_view(console, machine, &view);
   if (!track || !track->known) {
     tell_whole(console, machine);
@@ -245,7 +241,7 @@ void live_gone(struct console *console, const struct mu_machine *machine)
   if (gone && served && tell_sees(served, machine, machine->is_public))
     mu_conn_send_latest(served->conn, machine->handle, gone);
   mu_text_unref(gone);
-  struct track *track = mu_map_del(console->tracks, handle_key(&machine->handle));
+  struct track *track = mu_map_del(console->tracks, machine_key(machine));
   if (track)
     view_free(&track->view);
   free(track);
