@@ -134,7 +134,7 @@ struct person {
 bool person_read(const struct mu_result *result, size_t row, struct person *person);
 /** U, for clients. NULL: out of memory. */
 struct json_object *person_json(const struct person *person);
-/** A value for clients: a text, a time, or null. NULL is null too. */
+/** A value of a row, for clients. NULL: the row has none, or out of memory. */
 struct json_object *value_json(const struct mu_value *value);
 /** As much as goes in, and a NUL. */
 void copy_text(char *to, size_t size, struct mu_str text);
