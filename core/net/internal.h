@@ -216,6 +216,8 @@ int mui_net_http_init(struct mui_net *net);
 void mui_net_http_fini(struct mui_net *net);
 int mui_net_rest_init(struct mui_net *net);
 void mui_net_rest_fini(struct mui_net *net);
+/* The listener is freed. */
+void mui_net_rest_unlisten(struct mui_net *net, const struct mui_listener *listener);
 int mui_net_client_init(struct mui_net *net);
 void mui_net_client_fini(struct mui_net *net);
 /* Graceful ends of the clients that are left; how many. */

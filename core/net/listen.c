@@ -297,6 +297,7 @@ static void listener_unref(struct mui_listener *listener)
 {
   if (--listener->refs)
     return;
+  mui_net_rest_unlisten(listener->net, listener);
   free(listener->address);
   free(listener->certificate);
   free(listener->key);

@@ -235,6 +235,7 @@ static void forget_description(struct mui_net_rest *rest)
 {
   mu_text_unref(rest->description);
   rest->description = NULL;
+  rest->described_for = NULL;
 }
 
 /* The instance stops; its routes, registered later, are gone already. */
@@ -336,6 +337,13 @@ int mu_rest_serve(mu_instance *in, const struct mu_rest_api *api, void *self)
   mui_resource_add(in, &set->resource, revoke_set);
   error = add_routes(set, self);
   return error ? error : offer_description(net);
+}
+
+/* Another may get its memory, and would be described as this one was. */
+void mui_net_rest_unlisten(struct mui_net *net, const struct mui_listener *listener)
+{
+  if (net->rest && net->rest->described_for == listener)
+    forget_description(net->rest);
 }
 
 int mui_net_rest_init(struct mui_net *net)

@@ -6,6 +6,8 @@
 #include <openssl/x509v3.h>
 
 #include "net/internal.h"
+#include "net/listeners.h"
+#include "net/rest.h"
 
 static const char *folder;
 
@@ -145,6 +147,18 @@ static void test_tls_listener(void)
   server_stop(&server);
 }
 
+/* At every address: that of a listener on 127.0.0.1 may be a connection's on 127.0.0.2. */
+static uint16_t free_everywhere(void)
+{
+  struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+  socklen_t len = sizeof any;
+  int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CU_ASSERT_EQUAL(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
+  CU_ASSERT_EQUAL(getsockname(fd, (struct sockaddr *)&any, &len), 0);
+  close(fd);
+  return ntohs(any.sin6_port);
+}
+
 /* A port that somebody else has is refused, even if that one would share it. */
 static void test_port_taken(void)
 {
@@ -152,7 +166,8 @@ static void test_port_taken(void)
   CU_ASSERT_FATAL(server_start(&server));
   CU_ASSERT_FATAL(server_start(&other));
   char problem[512];
-  struct mui_listen taken = {.address = "127.0.0.1", .port = mui_net_port(server.runtime.net, 0)};
+  struct mui_listen taken = {.address = "127.0.0.1", .port = free_everywhere()};
+  CU_ASSERT_FATAL(server_listen(&server, &taken, NULL));
   CU_ASSERT_EQUAL(mui_net_listen(other.runtime.net, &taken, 1, NULL, problem, sizeof problem), MU_EIO);
   CU_ASSERT_PTR_NOT_NULL(strstr(problem, "Address already in use"));
   taken.address = "::";
@@ -169,11 +184,28 @@ static void test_port_taken(void)
   server_stop(&server);
 }
 
+/* What was described for a listener is forgotten with it: another may get its memory, and other plugins. */
+static void test_description(void)
+{
+  struct server server;
+  char problem[512];
+  CU_ASSERT_FATAL(server_start(&server));
+  struct mui_net *net = server.runtime.net;
+  net->rest->description = mu_text_new("{}", 2);
+  net->rest->described_for = net->listeners->first;
+  CU_ASSERT_EQUAL(mui_net_listen(net, &(struct mui_listen){.address = "127.0.0.1"}, 1, NULL, problem, sizeof problem),
+                  0);
+  CU_ASSERT_PTR_NULL(net->rest->description);
+  CU_ASSERT_PTR_NULL(net->rest->described_for);
+  server_stop(&server);
+}
+
 static const struct unit_test tests[] = {
     {"pairs of certificate and key", test_pairs},
     {"reload", test_reload},
     {"TLS listener", test_tls_listener},
     {"port taken", test_port_taken},
+    {"description of a listener that goes", test_description},
 };
 
 int main(void)
