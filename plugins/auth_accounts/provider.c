@@ -134,6 +134,7 @@ static void judgement_free(struct judgement *judgement)
     judgement->next->link = judgement->link;
   mu_principal_unref(judgement->principal);
   mu_secret_wipe(judgement->password, strlen(judgement->password));
+  mu_secret_wipe(judgement->hash, sizeof judgement->hash);
   for (size_t i = 0; i < judgement->count; i++)
     free(judgement->texts[i]);
   free(judgement);
