@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A server with a store and a desk at which tests ask it (tests/store/desk.c)."""
+import contextlib
+import http.client
 import json
 import socket
 import threading
@@ -106,6 +108,18 @@ class Store:
         """So many transactions at once: [(error, number)…] as they were answered."""
         result = self.ask(flood={"count": count, "statements": [self.statement(each) for each in statements]}, **how)
         return [tuple(each) for each in result["done"]]
+
+    @contextlib.contextmanager
+    def flooding(self, count, *statements):
+        """Within it so many transactions are under way, for the desk has heard of them; gives the link on which it would answer."""
+        link = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        flood = {"flood": {"count": count, "statements": [self.statement(each) for each in statements]}}
+        link.request("POST", f"/test/{self.desks[0]}", json.dumps(flood).encode())
+        self.counter("commits")  # when this is answered, that was heard
+        try:
+            yield link
+        finally:
+            link.close()
 
     def migrate(self, owner, *steps, **how):
         """Steps are (version, statement…)."""

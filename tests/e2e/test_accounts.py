@@ -126,7 +126,10 @@ def test_a_stop_while_the_first_administrator_is_written(accounts):
         other = sqlite3.connect(a.path, timeout=10, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
     a.start()
-    time.sleep(1)  # the password is hashed, and the row waits
+    eventually(lambda: any(p.name.startswith("first-password.") for p in a.folder.iterdir()), 30)
+    for _ in range(2):  # these are hashed after it
+        assert a.login("nobody").status == 401
+    time.sleep(0.5)  # and the row waits
     threading.Timer(0.3, other.rollback).start()
     stop_well(a)
     other.close()

@@ -247,5 +247,5 @@ def test_two_first_starts_on_one_database(accounts, tmp_path):
     for each in (a, b):
         each.secrets.add(password)
         assert each.login("admin", password).status == 200
-        assert [path.name for path in each.folder.iterdir() if path.name.startswith("first-password.")] == []
+        eventually(lambda: [path.name for path in each.folder.iterdir() if path.name.startswith("first-password.")] == [])
     b.stop()

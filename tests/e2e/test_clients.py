@@ -250,10 +250,11 @@ def reporting(whole, id="demo", percent=45.5):
 @contextlib.contextmanager
 def talking(url):
     """A peer at an endpoint, in a thread: said() is what it heard; tell(message) says something."""
-    heard, queue, ended = [], [], threading.Event()
+    heard, queue, there, ended = [], [], threading.Event(), threading.Event()
 
     async def run():
         async with websockets.connect(url, close_timeout=1) as link:
+            there.set()
             with contextlib.suppress(websockets.ConnectionClosed):  # the test ends it
                 while not ended.is_set():
                     while queue:
@@ -263,6 +264,7 @@ def talking(url):
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
     try:
+        assert there.wait(20), "it did not get in"
         yield heard, queue.append
     finally:
         ended.set()

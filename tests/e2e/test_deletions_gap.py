@@ -6,16 +6,9 @@ import pytest
 
 from conftest import eventually
 from sessions import agent
-from test_deletions import KEY, ann, counters, is_deleted, refused, shown, start, tells_owners, two  # noqa: F401
-from test_deletions import stays as quiet_stays
+from test_deletions import KEY, ann, counters, is_deleted, refused, shown, start, stays, tells_owners, two  # noqa: F401
 
 CONFIRM = 10  # seconds between two questions while something is in doubt
-
-
-def stays(client):
-    """What came while the others waited (pings) is no matter; from now on nothing comes, and it is open."""
-    assert all(said["type"] == "ping" for said in client.settle())
-    quiet_stays(client)
 
 
 class Away:

@@ -82,9 +82,9 @@ class Bystander(threading.Thread):
 
     def run(self):
         while not self.ends.wait(0.02):
-            began, waited = time.monotonic(), starved(self.server.process.pid, "self")
+            began, waited = time.monotonic(), starved(self.server.process.pid, "thread-self")
             answer = self.server.talk(request("GET /echo?tag=by HTTP/1.1", HOST, "Connection: close"), 5)
-            took = time.monotonic() - began - (starved(self.server.process.pid, "self") - waited)
+            took = time.monotonic() - began - (starved(self.server.process.pid, "thread-self") - waited)
             self.worst = max(self.worst, took if b"tag=by" in answer else 5.0)
 
 

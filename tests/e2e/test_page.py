@@ -16,7 +16,7 @@ from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-from conftest import ALL_COLLECTORS, agent_headers, documented, entry, eventually, fixture  # noqa: E402
+from conftest import ALL_COLLECTORS, agent_headers, documented, entry, eventually, fixture, free_port  # noqa: E402
 
 pytestmark = pytest.mark.browser
 ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
@@ -34,7 +34,7 @@ def browser(tmp_path):
                          *(["--force-dark-mode"] if dark else [])):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+        driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver", port=free_port()), options=options)
         opened.append(driver)
         # The window of a desktop has a least width; a phone's is emulated.
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
@@ -54,9 +54,13 @@ def errors(driver, but=()):
             if line["level"] in ("SEVERE", "WARNING") and not any(word in line["message"] for word in but)]
 
 
+def ids(driver):
+    """Of the cards that are drawn, in their order; all at once, for they come and go."""
+    return driver.execute_script("return [...document.querySelectorAll('.card')].map((c) => c.dataset.id);")
+
+
 def card(driver, id):
-    found = [c for c in driver.find_elements(By.CSS_SELECTOR, ".card") if c.get_attribute("data-id") == id]
-    return found[0] if found else None
+    return driver.execute_script("return [...document.querySelectorAll('.card')].find((c) => c.dataset.id === arguments[0]) ?? null;", id)
 
 
 def bars(driver, id):
@@ -346,7 +350,7 @@ def test_searching(server, browser):
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".card")) == 2)
     search = eventually(lambda: driver.find_elements(By.ID, "search"))[0]
     search.send_keys("bet")
-    eventually(lambda: [c.get_attribute("data-id") for c in driver.find_elements(By.CSS_SELECTOR, ".card")] == ["b"])
+    eventually(lambda: ids(driver) == ["b"])
     search.send_keys("xyz")
     eventually(lambda: any(e.is_displayed() for e in driver.find_elements(By.ID, "empty")))
     search.clear()
@@ -366,21 +370,20 @@ def test_of_many_machines_only_what_is_near_the_screen_is_drawn(server, browser)
     s = server(*(entry(f"m{i:03}", name=f"Machine {i}", group=f"g{i // 100}") for i in range(300)))
     driver = browser()
     driver.get(s.http + "/")
-    ids = lambda: driver.execute_script("return [...document.querySelectorAll('.card')].map((c) => c.dataset.id);")  # noqa: E731
     for view in ("list", "cards"):
         driver.execute_script("scrollTo(0, 0);")
         eventually(lambda: driver.find_elements(By.CSS_SELECTOR, f'[data-view="{view}"]'))[0].click()
         eventually(lambda: driver.find_elements(By.CSS_SELECTOR, "tr.card" if view == "list" else "article.card"))
-        eventually(lambda: "m000" in ids())
-        assert 10 < len(ids()) < 150
+        eventually(lambda: "m000" in ids(driver))
+        assert 10 < len(ids(driver)) < 150
         driver.execute_script("scrollTo(0, document.documentElement.scrollHeight);")
-        eventually(lambda: "m299" in ids() and "m000" not in ids())
+        eventually(lambda: "m299" in ids(driver) and "m000" not in ids(driver))
         # What is on the screen has no holes: each machine after the other, as they are sorted.
-        shown = ids()
+        shown = ids(driver)
         assert shown == sorted(shown) and int(shown[-1][1:]) - int(shown[0][1:]) == len(shown) - 1
     driver.execute_script("scrollTo(0, 0);")
     driver.find_element(By.ID, "search").send_keys("machine 29")
-    eventually(lambda: ids() == ["m029", "m129", "m229", *(f"m29{i}" for i in range(10))])
+    eventually(lambda: ids(driver) == ["m029", "m129", "m229", *(f"m29{i}" for i in range(10))])
 
 
 def test_what_is_offline_can_be_shown_alone(server, browser):
@@ -392,7 +395,7 @@ def test_what_is_offline_can_be_shown_alone(server, browser):
         eventually(lambda: driver.find_element(By.CSS_SELECTOR, '[data-filter="offline"]').text == "Offline 1")
         for kind, id in (("offline", "down"), ("online", "up")):
             driver.find_element(By.CSS_SELECTOR, f'[data-filter="{kind}"]').click()
-            eventually(lambda: [c.get_attribute("data-id") for c in driver.find_elements(By.CSS_SELECTOR, ".card")] == [id])
+            eventually(lambda: ids(driver) == [id])
 
 
 # ---- one machine ---------------------------------------------------------------------------------
@@ -414,7 +417,7 @@ def test_the_page_of_a_machine(server, browser):
         time.sleep(3)  # a past
         driver.get(s.http + "/#/machine/demo")
         eventually(lambda: {"cpu", "memory", "network", "read", "write", "load", "disk", "rx", "tx", "temperatures", "cores"} ==
-                   {c.get_attribute("data-chart") for c in driver.find_elements(By.CSS_SELECTOR, ".chart")}, 20)
+                   set(driver.execute_script("return [...document.querySelectorAll('.chart')].map((c) => c.dataset.chart);")), 20)
         assert len(driver.find_elements(By.CSS_SELECTOR, ".cores li")) == 8
         for text in ("/srv/data", "wg0", "coretemp", "51.5 °C", "6.1.0-28-amd64", "kvm"):
             assert text in page(driver), text

@@ -14,7 +14,7 @@ import uuid
 import pytest
 
 from conftest import SANITIZED, eventually
-from hostile import CLOSE, PING, PONG, TEXT, frame, upgrade
+from hostile import CLOSE, PING, PONG, TEXT, frame, starved, upgrade
 from relays import BINARY, KINDS, Channel, Relay, now
 
 
@@ -881,10 +881,7 @@ def test_delete_by_rest_closes_within_a_second(relay):
     endpoint = relay.endpoint()
     channels = [relay.join(endpoint) for _ in range(3)]
     assert rest(relay, endpoint, "", method="DELETE")[0] == 200
-    began = time.monotonic()
-    for channel in channels:
-        assert channel.closing()[1:] == (1008, "Invalid endpoint")
-    assert time.monotonic() - began < 1 or SANITIZED
+    closes_within_a_second(relay, channels, 1008, "Invalid endpoint")
     assert relay.join(endpoint, wait=False).closing()[1:] == (1008, "Invalid endpoint")
 
 
@@ -927,12 +924,13 @@ def person(relay, admin):
     return made
 
 
-def closes_within_a_second(channels, *expected):
-    began = time.monotonic()
+def closes_within_a_second(relay, channels, *expected):
+    """What the server and this program waited for a processor is the machine's time."""
+    began, waited = time.monotonic(), starved(relay.server.pid, "self")
     for channel in channels:
         heard, code, reason = channel.closing()
         assert (code, reason) == expected and system(heard[-1])
-    assert time.monotonic() - began < 1 or SANITIZED
+    assert time.monotonic() - began - (starved(relay.server.pid, "self") - waited) < 1 or SANITIZED
 
 
 def test_a_new_password_and_a_ban_close_open_connections_within_a_second(relay, admin):
@@ -941,10 +939,10 @@ def test_a_new_password_and_a_ban_close_open_connections_within_a_second(relay, 
     channels = [relay.join(someone.path) for _ in range(5)]
     channels[0].identify("dev")
     api(relay, "PUT", "/api/auth/password", {"old_password": "First-Password-1", "new_password": "Second-Password-1"}, someone.token)
-    closes_within_a_second(channels, 1008, "User credentials changed")
+    closes_within_a_second(relay, channels, 1008, "User credentials changed")
     channels = [relay.join(someone.path) for _ in range(5)]  # its address is open still
     api(relay, "POST", f"/api/admin/users/{someone.id}/ban", {"reason": "r"}, admin)
-    closes_within_a_second(channels, 1008, "User is banned")
+    closes_within_a_second(relay, channels, 1008, "User is banned")
     assert relay.join(someone.path, wait=False).closing()[1:] == (1008, "User is banned")
     api(relay, "POST", f"/api/admin/users/{someone.id}/unban", {}, admin)
     assert relay.join(someone.path).settle() == []
@@ -955,7 +953,7 @@ def test_disable_and_enable_by_an_administrator(relay, admin):
     someone = person(relay, admin)
     channels = [relay.join(someone.path) for _ in range(3)]
     api(relay, "POST", f"/api/admin/endpoints/{someone.uuid}/disable", {"reason": "t"}, admin)
-    closes_within_a_second(channels, 1008, "Endpoint is disabled")
+    closes_within_a_second(relay, channels, 1008, "Endpoint is disabled")
     assert relay.join(someone.path, wait=False).closing()[1:] == (1008, "Endpoint is disabled")
     api(relay, "POST", f"/api/admin/endpoints/{someone.uuid}/enable", {}, admin)
     assert relay.join(someone.path).settle() == []

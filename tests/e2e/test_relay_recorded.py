@@ -252,7 +252,7 @@ class Replay:
             assert (opcode, got.decode()) == (TEXT, recorded), f"{mode}: {text}"
 
     def identified(self, recorded):
-        time.sleep(max(0, 8 - (60 - time.time() % 60)) if time.time() % 60 > 52 else 0)  # all of one minute
+        time.sleep(60 - time.time() % 60 if time.time() % 60 > 50 else 0)  # all of one minute
         device = self.join("dev")
         device.say({"type": "identify", "deviceId": "probe-1", "deviceName": "P1"})
         assert device.json() == json.loads(recorded)

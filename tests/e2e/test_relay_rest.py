@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """The relay's REST API, on SQLite and on MariaDB: endpoints, devices, access, what administrators do. Each answer is held against the description."""
+import calendar
 import concurrent.futures
 import hashlib
 import http.client
@@ -74,7 +75,7 @@ def test_an_endpoint_is_made_and_shown(relay, user):
     assert re.fullmatch(r"[A-Za-z0-9_-]{10}", made["endpoint_id"]) and str(uuid.UUID(made["id"])) == made["id"]
     assert made["websocket_url"] == f"ws://127.0.0.1:{relay.server.port}/ws/{made['endpoint_id']}"
     created = time.strptime(made["created_at"], "%Y-%m-%dT%H:%M:%S.%fZ")
-    assert abs(time.mktime(created) - time.timezone - before) < 30
+    assert abs(calendar.timegm(created) - before) < 30
     assert relay.call("GET", path(made), token=user).data["endpoint"] == made
     second = relay.endpoint(user)
     assert second["forwarding_mode"] == "DIRECT" and second["name"].startswith("Endpoint-")
