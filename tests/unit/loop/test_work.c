@@ -108,10 +108,9 @@ static int stand(void *context)
   return item->give;
 }
 
-/* Opens its own way after 100 ms. */
 static int dawdle(void *context)
 {
-  sleep_ms(100);
+  sleep_ms(800);
   return quick(context);
 }
 
@@ -268,9 +267,9 @@ static void test_wait_is_not_overrun(void)
   gate(false);
   struct item first = {0}, second = {0};
   CU_ASSERT_EQUAL(submit(&frame, stand, &first, 0), 0);
-  CU_ASSERT_EQUAL(submit(&frame, dawdle, &second, 200), 0);
-  wait_ms(&frame, 150);
-  gate(true); /* the second begins, with 50 ms left of its wait and all of its run */
+  CU_ASSERT_EQUAL(submit(&frame, dawdle, &second, 1500), 0);
+  wait_ms(&frame, 900);
+  gate(true); /* the second begins, with 600 ms left of its wait and all of its run */
   CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &first.told, 2000));
   CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &second.told, 2000));
   CU_ASSERT_EQUAL(second.result, 0);

@@ -547,9 +547,12 @@ static void test_reload_asks_for_restart(void)
 #undef WANTS
 }
 
+static _Atomic bool measuring;
+
 static int measure(void *context)
 {
   const struct mui_loaded *loaded = context;
+  measuring = true;
   const struct mu_collector_ops *ops = loaded->component->ops;
   mu_sample *sample = mui_sample_new("", mu_mono_ns());
   int result = ops->collect(loaded->self, sample);
@@ -584,7 +587,8 @@ static void test_reload_while_measuring(void)
   struct mu_job job = {
       .size = sizeof(job), .work = measure, .done = measured, .context = (void *)loaded, .what = "collect"};
   CU_ASSERT_EQUAL(mu_work((mu_instance *)&loaded->base, &job), 0);
-  usleep(50000);
+  for (int i = 0; i < 1000 && !measuring; i++)
+    usleep(5000);
   CU_ASSERT_EQUAL(apply_collector("{ name = \"measures\"; config = { number = 3; }; }"), 0);
   CU_ASSERT_EQUAL(mui_host_diff(host).restarted, 1);
   CU_ASSERT_PTR_NOT_EQUAL(running("measures"), loaded);

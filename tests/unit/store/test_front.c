@@ -295,6 +295,19 @@ static void traced(const char *wanted)
   pthread_mutex_unlock(&script.lock);
 }
 
+/* What was asked for has got so far. */
+static void until_traced(const char *wanted)
+{
+  bool there = false;
+  for (int i = 0; i < 1000 && !there; i++) {
+    turn_for(5);
+    pthread_mutex_lock(&script.lock);
+    there = strstr(script.trace, wanted) != NULL;
+    pthread_mutex_unlock(&script.lock);
+  }
+  CU_ASSERT_TRUE(there);
+}
+
 /* Asks for one transaction, of statements that are separated by commas. */
 static void ask(const char *texts, struct answer *answer)
 {
@@ -312,7 +325,7 @@ static void ask(const char *texts, struct answer *answer)
 static void ask_all(const char *const *texts, size_t count, struct answer *answers)
 {
   struct answer first;
-  ask("sleep30", &first);
+  ask("sleep200", &first);
   for (size_t i = 0; i < count; i++)
     ask(texts[i], &answers[i]);
   CU_ASSERT_TRUE(wait_for(&first));
@@ -331,7 +344,7 @@ static void test_savepoints(void)
   setup();
   struct answer a[8];
   ASK_ALL(a, "one", "two,three", "exists", "four,exists,five", "bad", "six");
-  traced("OB(sleep30)CB(one)S(two)(three)r(exists)S(four)(exists)b(six)C");
+  traced("OB(sleep200)CB(one)S(two)(three)r(exists)S(four)(exists)b(six)C");
   CU_ASSERT_EQUAL(a[0].error, 0);
   CU_ASSERT_EQUAL(a[1].error, 0);
   CU_ASSERT_EQUAL(a[2].error, MU_EEXIST);
@@ -342,7 +355,7 @@ static void test_savepoints(void)
   CU_ASSERT_EQUAL(a[5].error, 0);
   /* Alone: the transaction itself is what is taken back. */
   ASK_ALL(a, "four,exists");
-  traced("B(sleep30)CB(four)(exists)R");
+  traced("B(sleep200)CB(four)(exists)R");
   teardown();
 }
 
@@ -354,7 +367,7 @@ static void test_too_many_rows(void)
   setup_with(&limits);
   struct answer a[3];
   ASK_ALL(a, "one", "many", "two");
-  traced("OB(sleep30)CB(one)(many)RB(one)(two)C");
+  traced("OB(sleep200)CB(one)(many)RB(one)(two)C");
   CU_ASSERT_EQUAL(a[1].error, MU_ELIMIT);
   CU_ASSERT_EQUAL(a[0].error + a[2].error, 0);
   teardown();
@@ -365,7 +378,7 @@ static void test_broken_link(void)
   setup();
   struct answer a[3];
   ASK_ALL(a, "one", "break", "two");
-  traced("OB(sleep30)CB(one)(break)XOB(one)(break)(two)C");
+  traced("OB(sleep200)CB(one)(break)XOB(one)(break)(two)C");
   CU_ASSERT_EQUAL(a[0].error + a[1].error + a[2].error, 0);
   /* Whoever breaks it each time is left out in the end. */
   ASK_ALL(a, "one", "break always", "two");
@@ -375,7 +388,7 @@ static void test_broken_link(void)
   /* At a savepoint. */
   script.save_breaks = script.saves + 1;
   ASK_ALL(a, "one", "two,three");
-  traced("B(sleep30)CB(one)SXOB(one)S(two)(three)rC");
+  traced("B(sleep200)CB(one)SXOB(one)S(two)(three)rC");
   CU_ASSERT_EQUAL(a[0].error + a[1].error, 0);
   /* A read is asked again, too. */
   struct answer answer;
@@ -389,13 +402,13 @@ static void test_taken_back(void)
   setup();
   struct answer a[4];
   ASK_ALL(a, "one", "undo", "two", "undo");
-  traced("OB(sleep30)CB(one)(undo)B(one)(two)(undo)B(one)(two)C");
+  traced("OB(sleep200)CB(one)(undo)B(one)(two)(undo)B(one)(two)C");
   CU_ASSERT_EQUAL(a[1].error, MU_EIO);
   CU_ASSERT_EQUAL(a[3].error, MU_EIO);
   CU_ASSERT_EQUAL(a[0].error + a[2].error, 0);
   /* Locked by others, or a deadlock: later, and nobody is told. */
   ASK_ALL(a, "one", "deadlock", "two");
-  traced("B(sleep30)CB(one)(deadlock)B(one)(deadlock)(two)C");
+  traced("B(sleep200)CB(one)(deadlock)B(one)(deadlock)(two)C");
   CU_ASSERT_EQUAL(a[0].error + a[1].error + a[2].error, 0);
   teardown();
 }
@@ -431,7 +444,7 @@ static void test_commit(void)
   CU_ASSERT_EQUAL(a[0].error, MU_ETIMEOUT);
   CU_ASSERT_EQUAL(a[1].error, MU_EEXIST);
   CU_ASSERT_EQUAL(write_now("two", NULL), 0);
-  traced("B(sleep30)CB(one)(exists)CXOB(two)C");
+  traced("B(sleep200)CB(one)(exists)CXOB(two)C");
   /* It broke before: again. */
   set(&script.commit_error, MU_EUNAVAILABLE);
   CU_ASSERT_EQUAL(write_now("three", NULL), 0);
@@ -450,7 +463,7 @@ static void test_commit(void)
   traced("B(six)C");
   /* Somebody is to blame: each alone. */
   ASK_ALL(a, "one", "deferred", "two,three");
-  traced("B(sleep30)CB(one)(deferred)S(two)(three)rCRB(one)CB(deferred)CRB(two)(three)C");
+  traced("B(sleep200)CB(one)(deferred)S(two)(three)rCRB(one)CB(deferred)CRB(two)(three)C");
   CU_ASSERT_EQUAL(a[0].error, 0);
   CU_ASSERT_EQUAL(a[1].error, MU_ENOENT);
   CU_ASSERT_EQUAL(a[2].error, 0);
@@ -502,14 +515,14 @@ static void test_away(void)
 static void test_always_locked(void)
 {
   struct mu_store_limits limits = limits_default;
-  limits.wait = .5;
+  limits.wait = 1.5; /* long enough to find out, also on a busy machine */
   setup_with(&limits);
   struct answer answer;
   script.begin_error = MU_EBUSY;
   script.begin_sleep_ms = 300;
   int64_t began = mu_mono_ns();
   CU_ASSERT_EQUAL(write_now("one", &answer), MU_EUNAVAILABLE);
-  CU_ASSERT_TRUE(mu_mono_ns() - began < 3000000000);
+  CU_ASSERT_TRUE(mu_mono_ns() - began < 5000000000);
   CU_ASSERT_STRING_EQUAL(answer.reason, "no begin");
   set(&script.begin_error, 0);
   CU_ASSERT_EQUAL(write_now("two", NULL), 0);
@@ -616,7 +629,7 @@ static void test_stop_in_statement(void)
   setup();
   struct answer running, waiting;
   ask("sleep9000", &running);
-  turn_for(50);
+  until_traced("(sleep9000)");
   ask("one", &waiting);
   int64_t began = mu_mono_ns();
   CU_ASSERT_TRUE(front_down());
@@ -637,7 +650,7 @@ static void test_stop_in_commit(void)
   struct answer running;
   script.commit_sleep_ms = 2000;
   ask("one", &running);
-  turn_for(50);
+  until_traced("(one)C");
   CU_ASSERT_FALSE(front_down());
   CU_ASSERT_EQUAL(running.calls, 1);
   CU_ASSERT_EQUAL(running.error, MU_ETIMEOUT);
@@ -650,8 +663,8 @@ static void test_revoked(void)
 {
   setup();
   struct answer running, waiting;
-  ask("sleep200", &running);
-  turn_for(50);
+  ask("sleep1000", &running);
+  until_traced("(sleep1000)");
   ask("one", &waiting);
   mui_instance_revoke(provider);
   struct mu_statement statement = sql("x");
