@@ -56,5 +56,5 @@ export default defineConfig({
   },
   plugins: [compressed()],
   server: { proxy: { "/api": { target: server, ws: true, changeOrigin: true } } },
-  test: { environment: "node", include: ["src/**/*.test.ts"] },
+  test: { environment: "node", include: ["src/**/*.test.ts"], testTimeout: 60_000 },
 });
