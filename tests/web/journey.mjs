@@ -56,12 +56,17 @@ const j = {
   /** Until check() is true of the page; it is evaluated there. */
   until: (page, check, argument, timeout = 20_000) => page.waitForFunction(check, argument, { timeout, polling: 100 }),
   live: (page, timeout = 30_000) => page.waitForSelector('#link[data-state="live"]', { timeout }),
-  /** Nothing makes the page wider than the window. */
+  /** Nothing makes the page wider than the window, once it has been laid out for it. */
   async fits(page, what) {
-    const wide = await page.evaluate(() => {
+    const look = () => {
       const room = document.documentElement.clientWidth;
       return document.documentElement.scrollWidth > room ? [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > room + 1).slice(0, 5).map((e) => `${e.tagName}.${e.className}`) : null;
-    });
+    };
+    let wide = await page.evaluate(look);
+    for (let n = 0; n < 20 && wide; n++) {
+      await page.waitForTimeout(100);
+      wide = await page.evaluate(look);
+    }
     assert.equal(wide, null, `${what}: reaches out of the window: ${wide}`);
   },
   quiet(but = []) {

@@ -10,6 +10,7 @@ export default async function (j) {
       const chooser = page.locator(`[data-view="${view}"]`);
       if (await chooser.count()) await chooser.click();
       await page.waitForTimeout(200);
+      await j.until(page, (n) => document.querySelectorAll('.card[data-id^="h"] .name').length >= n, texts.length);
       const shown = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.card[data-id^="h"]')].map((c) => [c.dataset.id, c.querySelector(".name").textContent])));
       for (const [n, text] of texts.entries()) assert.equal(shown[`h${n}`].slice(0, 40), text.slice(0, 40), `${view} at ${width}`);
       assert.equal(await page.locator("main :is(script, iframe, object)").count(), 0);
