@@ -34,7 +34,7 @@ export function Beside({ list }: { list: readonly string[] }) {
 
 export function Loading() {
   return (
-    <p class="state-box" role="status">
+    <p class="state-box loading" role="status">
       <span class="spinner" aria-hidden="true" />
       {t("loading")}
     </p>
@@ -177,7 +177,7 @@ export function Meter({ label, value, text, title }: { label: string; value: num
       <div class="track" role="meter" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(at)} aria-valuetext={text}>
         <div class={`fill ${level(at)}`} style={{ transform: `translateX(${at - 100}%)` }} />
       </div>
-      <span class="value">{text}</span>
+      <span class={`value ${level(at)}`}>{text}</span>
     </div>
   );
 }
@@ -195,7 +195,7 @@ let noticeId = 0;
 export function notify(text: string, kind: Notice["kind"] = "info"): void {
   const notice = { id: ++noticeId, text, kind };
   notices.value = [...notices.value.filter((n) => n.text !== text), notice].slice(-3);
-  setTimeout(() => (notices.value = notices.value.filter((n) => n !== notice)), kind === "error" ? 8000 : 4000);
+  setTimeout(() => (notices.value = notices.value.filter((n) => n !== notice)), Math.max(kind === "error" ? 8000 : 4000, text.length * 90));
 }
 
 // ---- asking the server ----

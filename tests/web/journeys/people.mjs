@@ -61,7 +61,7 @@ export default async function (j) {
   await j.fits(page, "the lines");
   await j.ask("paste", { line: join });
   await j.until(page, () => document.querySelector("#add").innerText.includes("is here."));
-  assert.ok((await page.locator("#add .arrived").innerText()).includes(j.hostname));
+  await j.until(page, (host) => document.querySelector("#add .arrived").innerText.includes(host), j.hostname); // its name comes a moment after it
   await page.click('#add a[href*="/machine/"]');
   await page.waitForSelector(".machine .tiles");
   const key = join.match(/'([^']+)'/)[1];

@@ -2,10 +2,52 @@
 // An endpoint is made, its device speaks and obeys, and it is deleted again.
 const HOSTILE = '<img src=x onerror="window.hacked=1"> \u001b[31mred\u001b[0m \u202ereversed';
 
+/** A dialog that is closed while its request is under way: the outcome is a notice, and what is on the screen by then stays. */
+async function closedTooEarly(j, page) {
+  const { assert } = j;
+  let answer;
+  const routes = /\/api\/endpoints(\/[\w-]+)?$/;
+  await page.route(routes, async (route) => {
+    if (route.request().method() === "GET") return route.continue();
+    await new Promise((go) => (answer = go)).then((fails) => (fails ? route.abort() : route.continue()));
+  });
+  const told = (text) => j.until(page, (wanted) => document.querySelector("#notices").innerText.includes(wanted), text);
+  const submitAndClose = async () => {
+    answer = undefined;
+    await page.locator("dialog button[type=submit]").click();
+    while (!answer) await page.waitForTimeout(20);
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("dialog", { state: "detached" });
+  };
+  await j.go(page, "/relay");
+  const make = page.getByRole("button", { name: "New endpoint" }).first();
+  for (const fails of [true, false]) {
+    await make.click();
+    await page.locator("dialog input").first().fill("Left behind");
+    await submitAndClose();
+    answer(fails);
+    await told(fails ? "The server is not responding" : "Endpoint created");
+    assert.equal(await page.evaluate(() => location.hash), "#/relay");
+  }
+  await page.getByRole("button", { name: "Delete: Left behind" }).click();
+  await submitAndClose();
+  await make.click(); // another dialog by then
+  await page.locator("dialog input").first().fill("Not to be lost");
+  answer(false);
+  await told("Endpoint deleted");
+  await page.waitForTimeout(300);
+  assert.equal(await page.locator("dialog input").first().inputValue(), "Not to be lost");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await j.until(page, () => document.querySelector("main .state-title")?.innerText === "No endpoints yet");
+  await page.unroute(routes);
+}
+
 export default async function (j) {
   const { assert } = j;
   const page = await j.open();
   await j.login(page);
+  await closedTooEarly(j, page);
   await page.click('nav a:has-text("Relay")');
   await page.getByRole("button", { name: "New endpoint" }).first().click();
   await page.waitForSelector("dialog[open]");
@@ -62,5 +104,5 @@ export default async function (j) {
   await page.locator("dialog button.danger, dialog button[type=submit]").first().click();
   await j.until(page, () => location.hash === "#/relay" && !document.body.innerText.includes("Journey"));
   await j.until(page, () => document.activeElement?.id === "main"); // what opened the dialog is gone
-  j.quiet();
+  j.quiet(["ERR_FAILED"]);
 }

@@ -69,7 +69,7 @@ function Password({ name }: { name: string }) {
     setAgain("");
     setTried(false);
     notify(t("changed"));
-    go("/account", { replace: true });
+    if (!act.isGone()) go("/account", { replace: true });
   };
   return (
     <section class="panel" id="password" aria-label={t("password")}>

@@ -47,7 +47,7 @@ export default function RegisterPage({ query }: PageProps) {
     const body = { inviteCode: code.trim(), username: name.trim(), email: email.trim(), password };
     if (await act.run(() => call("/api/auth/register", { method: "POST", body, quiet401: true }))) {
       notify(t("registered"));
-      go("/login", { replace: true });
+      if (!act.isGone()) go("/login", { replace: true });
     }
   };
   const error = (field: keyof typeof wrong, ...names: string[]): string | undefined => (tried ? wrong[field] : undefined) ?? fieldError(act.error, ...names);

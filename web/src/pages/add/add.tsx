@@ -7,8 +7,9 @@ import { machines, titleOf } from "../../machines";
 import { href } from "../../router";
 import { user } from "../../session";
 import { site } from "../../site";
-import { CopyText, Field, Name } from "../../ui";
+import { CopyText, Field, Name, notify } from "../../ui";
 import { makeKey } from "../keys/api";
+import { t as keys } from "../keys/words";
 import { fieldError, inText, lengthOf } from "../parts/logic";
 import { Failure, Once, PageHead, useAction } from "../parts/parts";
 import { machineHref } from "../status/card";
@@ -95,7 +96,12 @@ export default function AddPage() {
   }, [secret]);
   const submit = async (event: Event) => {
     event.preventDefault();
-    if (name.trim() && !tooLong) await act.run(async () => setSecret((await makeKey(name.trim())).key));
+    if (!name.trim() || tooLong) return;
+    await act.run(async () => {
+      const { key } = await makeKey(name.trim());
+      if (act.isGone()) notify(keys("madeLate", { name: inText(name.trim()) }));
+      else setSecret(key);
+    });
   };
   return (
     <div class="page slim" id="add">

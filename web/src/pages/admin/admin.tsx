@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What administrators do: users, invite codes, the log of bans.
 import "./admin.css";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { base, get, post } from "../../api";
 import { count } from "../../format";
 import { skew } from "../../live";
@@ -9,7 +9,7 @@ import { go, href } from "../../router";
 import type { PageProps } from "../../routes";
 import { user as me } from "../../session";
 import { site } from "../../site";
-import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
+import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, useAsked } from "../../ui";
 import { t as frame } from "../../words";
 import { finds, lengthOf, visible } from "../parts/logic";
 import { Act, Badge, NothingFound, PageHead, Search, Stale, Tabs, useAction, When } from "../parts/parts";
@@ -25,22 +25,22 @@ const tabs = () => [
 ];
 
 /** Asks for a reason and does it; a reason may be left out. */
-export function WithReason(props: { title: string; text: string; action: string; hint: string; danger?: boolean; work: (reason: string | null) => Promise<unknown>; onDone: () => void; onClose: () => void }) {
+export function WithReason(props: { title: string; text: string; action: string; hint: string; danger?: boolean; work: (reason: string | null) => Promise<unknown>; said: string; onChanged: () => void; onClose: () => void }) {
   const [reason, setReason] = useState("");
   const act = useAction();
   const tooLong = lengthOf(reason.trim()) > 255;
   return (
-    <Act title={props.title} action={props.action} danger={props.danger ?? true} act={act} disabled={tooLong} work={() => props.work(reason.trim() || null)} onDone={props.onDone} onClose={props.onClose}>
+    <Act title={props.title} action={props.action} danger={props.danger ?? true} act={act} disabled={tooLong} work={() => props.work(reason.trim() || null)} said={props.said} onChanged={props.onChanged} onClose={props.onClose}>
       <p>{props.text}</p>
       <Field label={t("reason")} value={reason} autoFocus autocomplete="off" onInput={(e) => setReason(e.currentTarget.value)} hint={props.hint} error={tooLong ? t("reasonTooLong") : undefined} />
     </Act>
   );
 }
 
-export function Sure(props: { title: string; text: string; action: string; work: () => Promise<unknown>; onDone: () => void; onClose: () => void }) {
+export function Sure(props: { title: string; text: string; action: string; work: () => Promise<unknown>; said: string; onChanged: () => void; onClose: () => void }) {
   const act = useAction();
   return (
-    <Act title={props.title} action={props.action} act={act} work={props.work} onDone={props.onDone} onClose={props.onClose}>
+    <Act title={props.title} action={props.action} act={act} work={props.work} said={props.said} onChanged={props.onChanged} onClose={props.onClose}>
       <p>{props.text}</p>
     </Act>
   );
@@ -151,7 +151,8 @@ function Users() {
           action={t("ban")}
           hint={t("reasonHint")}
           work={(reason) => post(`/api/admin/users/${encodeURIComponent(banning.id)}/ban`, { reason })}
-          onDone={() => { notify(t("bannedDone", { name: banning.username })); reload(); }}
+          said={t("bannedDone", { name: banning.username })}
+          onChanged={reload}
           onClose={() => setBanning(null)}
         />
       )}
@@ -161,7 +162,8 @@ function Users() {
           text={t("unbanText")}
           action={t("unban")}
           work={() => post(`/api/admin/users/${encodeURIComponent(freeing.id)}/unban`, {})}
-          onDone={() => { notify(t("unbannedDone", { name: freeing.username })); reload(); }}
+          said={t("unbannedDone", { name: freeing.username })}
+          onChanged={reload}
           onClose={() => setFreeing(null)}
         />
       )}
@@ -176,17 +178,18 @@ const terms = () => [
   { days: 0, text: t("forever") },
 ];
 
-function MakeCode({ onMade, onClose }: { onMade: (code: string) => void; onClose: () => void }) {
+function MakeCode({ onMade, onChanged, onClose }: { onMade: (code: string) => void; onChanged: () => void; onClose: () => void }) {
   const [days, setDays] = useState(7);
   const act = useAction();
+  const fresh = useRef("");
   const work = async () => {
     const expires = expiry(days, Date.now() + skew.peek());
     const made = await post<{ code?: string }>("/api/admin/invite-codes", expires === undefined ? {} : { expires_at: expires });
     if (typeof made?.code !== "string") throw new Error(parts("unreadable"));
-    onMade(made.code);
+    fresh.current = made.code;
   };
   return (
-    <Act title={t("makeCode")} action={t("makeCode")} act={act} work={work} onClose={onClose}>
+    <Act title={t("makeCode")} action={t("makeCode")} act={act} work={work} late={t("madeLate")} onChanged={onChanged} onDone={() => onMade(fresh.current)} onClose={onClose}>
       <div class="field">
         <label for="valid">{t("validFor")}</label>
         <select id="valid" value={days} onChange={(e) => setDays(Number(e.currentTarget.value))}>
@@ -281,7 +284,7 @@ function Codes() {
           </div>
         )}
       </section>
-      {making && <MakeCode onMade={(code) => { setMade(code); reload(); }} onClose={() => setMaking(false)} />}
+      {making && <MakeCode onMade={setMade} onChanged={reload} onClose={() => setMaking(false)} />}
       {made && (
         <Dialog title={t("newCode")} onClose={() => setMade("")}>
           <CopyText text={made} label={t("code")} />

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { get, post } from "../../api";
 import type { PageProps } from "../../routes";
 import { useTitle } from "../../title";
-import { Empty, ErrorBox, Loading, Name, notify, useAsked } from "../../ui";
+import { Empty, ErrorBox, Loading, Name, useAsked } from "../../ui";
 import { inText, visible } from "../parts/logic";
 import { Badge, PageHead, Stale, When } from "../parts/parts";
 import { endpointsOf, type Endpoint } from "../relay/logic";
@@ -87,7 +87,8 @@ function One({ id }: { id: string }) {
           action={t("disable")}
           hint={t("disabledReasonHint")}
           work={(reason) => post(at(stopping, "disable"), { reason })}
-          onDone={() => { notify(t("disabledDone")); reload(); }}
+          said={t("disabledDone")}
+          onChanged={reload}
           onClose={() => setStopping(null)}
         />
       )}
@@ -97,7 +98,8 @@ function One({ id }: { id: string }) {
           text={t("enableText")}
           action={t("enable")}
           work={() => post(at(letting, "enable"))}
-          onDone={() => { notify(t("enabledDone")); reload(); }}
+          said={t("enabledDone")}
+          onChanged={reload}
           onClose={() => setLetting(null)}
         />
       )}

@@ -1,33 +1,30 @@
 // SPDX-License-Identifier: ISC
 // The user's own API keys.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { href } from "../../router";
-import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
+import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, useAsked } from "../../ui";
 import { t as frame } from "../../words";
 import { fieldError, inText, lengthOf } from "../parts/logic";
 import { Act, Once, PageHead, Stale, useAction, When } from "../parts/parts";
 import { deleteKey, listKeys, makeKey, type Key } from "./api";
 import { t } from "./words";
 
-function Make({ onMade, onClose }: { onMade: (key: string) => void; onClose: () => void }) {
+function Make({ onMade, onChanged, onClose }: { onMade: (key: string) => void; onChanged: () => void; onClose: () => void }) {
   const [name, setName] = useState("");
   const act = useAction();
+  const made = useRef("");
   const tooLong = lengthOf(name.trim()) > 100;
   return (
-    <Act title={t("make")} action={t("make")} act={act} disabled={!name.trim() || tooLong} fields={["name"]} work={async () => onMade((await makeKey(name.trim())).key)} onClose={onClose}>
+    <Act title={t("make")} action={t("make")} act={act} disabled={!name.trim() || tooLong} fields={["name"]} work={async () => void (made.current = (await makeKey(name.trim())).key)} late={t("madeLate", { name: inText(name.trim()) })} onChanged={onChanged} onDone={() => onMade(made.current)} onClose={onClose}>
       <Field label={t("name")} value={name} autoFocus autocomplete="off" onInput={(e) => setName(e.currentTarget.value)} hint={t("nameHint")} error={tooLong ? t("nameTooLong") : fieldError(act.error, "name")} />
     </Act>
   );
 }
 
-function Remove({ entry, onDone, onClose }: { entry: Key; onDone: () => void; onClose: () => void }) {
+function Remove({ entry, onChanged, onClose }: { entry: Key; onChanged: () => void; onClose: () => void }) {
   const act = useAction();
-  const done = () => {
-    notify(t("removed"));
-    onDone();
-  };
   return (
-    <Act title={t("removeTitle", { name: inText(entry.name) })} action={t("remove")} danger act={act} work={() => deleteKey(entry.id)} onDone={done} onClose={onClose}>
+    <Act title={t("removeTitle", { name: inText(entry.name) })} action={t("remove")} danger act={act} work={() => deleteKey(entry.id)} said={t("removed")} onChanged={onChanged} onClose={onClose}>
       <p>{t("removeText")}</p>
     </Act>
   );
@@ -90,7 +87,7 @@ export default function KeysPage() {
           </table>
         </section>
       )}
-      {making && <Make onMade={(key) => { setMade(key); reload(); }} onClose={() => setMaking(false)} />}
+      {making && <Make onMade={setMade} onChanged={reload} onClose={() => setMaking(false)} />}
       {made && (
         <Dialog title={t("yours")} onClose={() => setMade("")}>
           <Once />
@@ -102,7 +99,7 @@ export default function KeysPage() {
           </div>
         </Dialog>
       )}
-      {leaving && <Remove entry={leaving} onDone={reload} onClose={() => setLeaving(null)} />}
+      {leaving && <Remove entry={leaving} onChanged={reload} onClose={() => setLeaving(null)} />}
     </div>
   );
 }

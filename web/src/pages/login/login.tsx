@@ -47,7 +47,7 @@ export default function LoginPage({ query }: PageProps) {
       if (!made) throw new Error(t("odd"));
       signedIn(made, stay);
       if (isOneTime(answer)) go("/account", { query: { first: "1" }, replace: true });
-      else go(to, { replace: true });
+      else if (form.current) go(to, { replace: true }); // who has gone elsewhere meanwhile stays there
     } catch (error) {
       setWrong(error instanceof ApiError && error.status === 401 ? t("wrong") : errorText(error));
       setPassword("");

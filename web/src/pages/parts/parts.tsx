@@ -9,7 +9,7 @@ import { ago, dateTime } from "../../format";
 import { skew } from "../../live";
 import { href } from "../../router";
 import { useTitle } from "../../title";
-import { Dialog, Empty, errorText, forgetOpener } from "../../ui";
+import { Dialog, Empty, errorText, forgetOpener, notify } from "../../ui";
 import { t as frame } from "../../words";
 import { timeOf } from "./logic";
 import { t } from "./words";
@@ -67,10 +67,12 @@ export interface Action {
   readonly error: unknown;
   /** True: it was done. */
   readonly run: (work: () => Promise<unknown>) => Promise<boolean>;
+  /** Who began it has left, or closed the dialog: nothing on the screen is of it any more. */
+  readonly isGone: () => boolean;
   readonly clear: () => void;
 }
 
-/** One thing at a time; what is thrown is kept for showing. */
+/** One thing at a time; what is thrown is kept for showing, or is a notice where nobody would see it. */
 export function useAction(): Action {
   const [state, setState] = useState<{ busy: boolean; error: unknown }>({ busy: false, error: undefined });
   const busy = useRef(false);
@@ -90,9 +92,10 @@ export function useAction(): Action {
     }
     busy.current = false;
     if (here.current) setState({ busy: false, error });
+    else if (error && !(error instanceof ApiError && error.status === 401)) notify(errorText(error), "error"); // 401: the login page says it
     return done;
   };
-  return { ...state, run, clear: () => setState({ busy: false, error: undefined }) };
+  return { ...state, run, isGone: () => !here.current, clear: () => setState({ busy: false, error: undefined }) };
 }
 
 /** To the first field that is wrong, once it is marked. */
@@ -100,7 +103,7 @@ export function showWrong(form: HTMLFormElement | null): void {
   requestAnimationFrame(() => form?.querySelector<HTMLInputElement>('[aria-invalid="true"]')?.focus());
 }
 
-/** A dialog that does something and stays until it is done; errors are shown in it. */
+/** A dialog that does something and stays until it is done; errors are shown in it. Who closes it meanwhile is told how it ended, and nothing else happens. */
 export function Act(props: {
   title: string;
   action: string;
@@ -111,7 +114,14 @@ export function Act(props: {
   act: Action;
   /** false: something is still to be filled in, and the dialog stays. */
   work: () => Promise<unknown>;
-  onDone?: () => void;
+  /** The notice when it is done. */
+  said?: string;
+  /** The notice when it is done and the dialog was closed before; preset: the same. */
+  late?: string;
+  /** What is shown behind the dialog is not as it was, whether that is still open or not. */
+  onChanged?: (() => void) | undefined;
+  /** Done, and the dialog was still open: where to go, what to show. */
+  onDone?: (() => void) | undefined;
   onClose: () => void;
   children?: ComponentChildren;
 }) {
@@ -120,11 +130,14 @@ export function Act(props: {
     event.preventDefault();
     if (props.disabled) return;
     let stays = false;
-    if ((await act.run(async () => void (stays = (await props.work()) === false))) && !stays) {
-      if (props.danger) forgetOpener(); // it is of what is deleted
-      props.onDone?.();
-      props.onClose();
-    }
+    if (!(await act.run(async () => void (stays = (await props.work()) === false))) || stays) return;
+    const said = act.isGone() ? (props.late ?? props.said) : props.said;
+    if (said) notify(said);
+    props.onChanged?.();
+    if (act.isGone()) return;
+    if (props.danger) forgetOpener(); // it is of what is deleted
+    props.onDone?.();
+    props.onClose();
   };
   return (
     <Dialog title={props.title} onClose={props.onClose}>
@@ -259,6 +272,7 @@ export function Once() {
 
 export function Pager({ page, size, total, onPage }: { page: number; size: number; total: number; onPage: (page: number) => void }) {
   const last = Math.max(1, Math.ceil(total / size));
+  if (last === 1 && page === 1) return null;
   return (
     <nav class="pager" aria-label={t("pageNav")}>
       <button type="button" disabled={page <= 1} onClick={() => onPage(page - 1)}>

@@ -11,16 +11,12 @@ import { getCommand, listCommands, listDevices, newestData, renameDevice, sendCo
 import { parseParams, sortDevices, type Command, type Device } from "./logic";
 import { t } from "./words";
 
-function Rename({ id, device, onClose, onDone }: { id: string; device: Device; onClose: () => void; onDone: () => void }) {
+function Rename({ id, device, onClose, onChanged }: { id: string; device: Device; onClose: () => void; onChanged: () => void }) {
   const [name, setName] = useState(device.custom_name);
   const act = useAction();
   const tooLong = lengthOf(name.trim()) > 100;
-  const done = () => {
-    notify(t("renamed"));
-    onDone();
-  };
   return (
-    <Act title={t("renameTitle")} action={t("rename")} act={act} disabled={!name.trim() || tooLong || name.trim() === device.custom_name} fields={["custom_name"]} work={() => renameDevice(id, device.device_id, name.trim())} onDone={done} onClose={onClose}>
+    <Act title={t("renameTitle")} action={t("rename")} act={act} disabled={!name.trim() || tooLong || name.trim() === device.custom_name} fields={["custom_name"]} work={() => renameDevice(id, device.device_id, name.trim())} said={t("renamed")} onChanged={onChanged} onClose={onClose}>
       <p class="soft small wrap">
         <code>{visible(device.device_id)}</code>
       </p>
@@ -54,17 +50,20 @@ function SendCommand({ id, device, onClose }: { id: string; device: Device; onCl
     const now = parseParams(text);
     if (!name.trim() || !now.ok) return;
     setSent(null);
+    let last: Command | null = null;
     await act.run(async () => {
       const { commandId } = await sendCommand(id, device.id, name.trim(), now.params);
       // The server ends every command after 5 s at the latest.
       for (let turn = 0; turn < 30; turn++) {
         const command = await getCommand(id, device.id, commandId);
-        setSent(command);
+        setSent((last = command));
         if (command.status !== "pending") break;
         await pause(turn < 5 ? 150 : 350);
       }
     });
-    history.reload();
+    const ended = last as Command | null; // it was set where the compiler does not look
+    if (!act.isGone()) history.reload();
+    else if (ended) notify(`${visible(ended.commandType)}: ${ended.status in tones ? t(ended.status) : ended.status}`);
   };
   return (
     <Dialog title={t("commandTitle")} onClose={onClose}>
@@ -248,7 +247,7 @@ export function Devices({ id }: { id: string }) {
           </button>
         </div>
       )}
-      {open?.what === "rename" && chosen && <Rename id={id} device={chosen} onClose={close} onDone={reload} />}
+      {open?.what === "rename" && chosen && <Rename id={id} device={chosen} onClose={close} onChanged={reload} />}
       {open?.what === "command" && chosen && <SendCommand id={id} device={chosen} onClose={close} />}
       {open?.what === "values" && chosen && <Values id={id} device={chosen} onClose={close} />}
     </section>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: ISC
 // The user's endpoints.
 import "./relay.css";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { count } from "../../format";
 import { go, href } from "../../router";
-import { CopyText, Empty, ErrorBox, Field, Loading, Name, notify } from "../../ui";
+import { CopyText, Empty, ErrorBox, Field, Loading, Name } from "../../ui";
 import { fieldError, inText } from "../parts/logic";
 import { Act, Badge, Choice, PageHead, Stale, useAction, When } from "../parts/parts";
 import { usePolled } from "../parts/poll";
@@ -14,37 +14,32 @@ import { t } from "./words";
 
 export const modeOptions = () => modes.map((value) => ({ value, text: t(`mode${value}`), hint: t(`mode${value}Hint`) }));
 
-export function Delete({ endpoint, onClose, onDone }: { endpoint: Endpoint; onClose: () => void; onDone: () => void }) {
+export function Delete({ endpoint, onClose, onChanged, onDone }: { endpoint: Endpoint; onClose: () => void; onChanged?: () => void; onDone?: () => void }) {
   const act = useAction();
-  const done = () => {
-    notify(t("removed"));
-    onDone();
-  };
   return (
-    <Act title={t("removeTitle", { name: inText(endpoint.name) })} action={t("remove")} danger act={act} work={() => deleteEndpoint(endpoint.id)} onDone={done} onClose={onClose}>
+    <Act title={t("removeTitle", { name: inText(endpoint.name) })} action={t("remove")} danger act={act} work={() => deleteEndpoint(endpoint.id)} said={t("removed")} onChanged={onChanged} onDone={onDone} onClose={onClose}>
       <p>{t("removeText")}</p>
     </Act>
   );
 }
 
-function Make({ onClose }: { onClose: () => void }) {
+function Make({ onChanged, onClose }: { onChanged: () => void; onClose: () => void }) {
   const [name, setName] = useState("");
   const [mode, setMode] = useState<Mode>("DIRECT");
   const [header, setHeader] = useState("");
   const [tried, setTried] = useState(false);
   const act = useAction();
+  const made = useRef("");
   const wrongName = checkName(name);
   const wrongHeader = checkHeader(mode, header);
   const work = async () => {
     setTried(true);
     if (wrongName || wrongHeader) return false;
-    const made = await makeEndpoint({ ...(name.trim() ? { name: name.trim() } : {}), forwarding_mode: mode, ...(mode === "CUSTOM_HEADER" ? { custom_header: header } : {}) });
-    notify(t("made"));
-    go(`/relay/${made.id}`);
+    made.current = (await makeEndpoint({ ...(name.trim() ? { name: name.trim() } : {}), forwarding_mode: mode, ...(mode === "CUSTOM_HEADER" ? { custom_header: header } : {}) })).id;
     return true;
   };
   return (
-    <Act title={t("make")} action={t("make")} act={act} disabled={Boolean(wrongName || (tried && wrongHeader))} fields={["name", "custom_header"]} work={work} onClose={onClose}>
+    <Act title={t("make")} action={t("make")} act={act} disabled={Boolean(wrongName || (tried && wrongHeader))} fields={["name", "custom_header"]} work={work} said={t("made")} onChanged={onChanged} onDone={() => go(`/relay/${made.current}`)} onClose={onClose}>
       <Field label={t("name")} value={name} autocomplete="off" autoFocus onInput={(e) => setName(e.currentTarget.value)} hint={t("nameHint")} error={wrongName ? t(wrongName) : fieldError(act.error, "name")} />
       <Choice legend={t("mode")} value={mode} options={modeOptions()} onChange={setMode} />
       {mode === "CUSTOM_HEADER" && (
@@ -130,8 +125,8 @@ export default function RelayPage() {
           ))}
         </div>
       )}
-      {making && <Make onClose={() => setMaking(false)} />}
-      {leaving && <Delete endpoint={leaving} onClose={() => setLeaving(null)} onDone={reload} />}
+      {making && <Make onChanged={reload} onClose={() => setMaking(false)} />}
+      {leaving && <Delete endpoint={leaving} onClose={() => setLeaving(null)} onChanged={reload} />}
     </div>
   );
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // How an endpoint forwards, and who may connect to it.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { CopyText, Dialog, ErrorBox, Field, Loading, notify, useAsked } from "../../ui";
 import { t as frame } from "../../words";
 import { fieldError } from "../parts/logic";
@@ -66,13 +66,23 @@ function Token({ token, onClose }: { token: string; onClose: () => void }) {
   );
 }
 
+function NewToken({ id, onMade, onClose }: { id: string; onMade: (token: string) => void; onClose: () => void }) {
+  const act = useAction();
+  const made = useRef("");
+  const work = async () => void (made.current = (await setAccess(id, { new_token: true })).token ?? "");
+  return (
+    <Act title={t("newToken")} action={t("newToken")} danger act={act} work={work} late={t("newTokenLate")} onDone={() => onMade(made.current)} onClose={onClose}>
+      <p>{t("newTokenText")}</p>
+    </Act>
+  );
+}
+
 function AccessForm({ id, rule, onSaved }: { id: string; rule: AccessRule; onSaved: () => void }) {
   const [access, setChosen] = useState<Access>(rule.access);
   const [text, setText] = useState(rule.allowed_origins.join("\n"));
   const [token, setToken] = useState("");
   const [renewing, setRenewing] = useState(false);
   const act = useAction();
-  const renew = useAction();
   const { origins, wrong } = parseOrigins(text);
   const changed = access !== rule.access || origins.join("\n") !== rule.allowed_origins.join("\n");
   const submit = async (event: Event) => {
@@ -107,18 +117,7 @@ function AccessForm({ id, rule, onSaved }: { id: string; rule: AccessRule; onSav
       </div>
     </form>
       {token && <Token token={token} onClose={() => setToken("")} />}
-      {renewing && (
-        <Act
-          title={t("newToken")}
-          action={t("newToken")}
-          danger
-          act={renew}
-          work={async () => setToken((await setAccess(id, { new_token: true })).token ?? "")}
-          onClose={() => setRenewing(false)}
-        >
-          <p>{t("newTokenText")}</p>
-        </Act>
-      )}
+      {renewing && <NewToken id={id} onMade={setToken} onClose={() => setRenewing(false)} />}
     </>
   );
 }
