@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 import { afterEach, expect, test } from "vitest";
-import { ago, bytes, count, countryName, degrees, duration, flag, hasFlag, number, percent, plain, span, speed, words } from "./format";
+import { ago, bytes, count, countryName, degrees, duration, firm, flag, hasFlag, number, percent, plain, span, speed, words } from "./format";
 import { lang } from "./text";
 
 afterEach(() => void (lang.value = "en"));
@@ -14,6 +14,11 @@ test("sizes", () => {
   expect([0, 1023, 1024, 1536, 10 * 1024, 1023.9 * 1024, 5 * 1024 ** 3, 1e30].map(bytes)).toEqual(["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10.0 KiB", "1.0 MiB", "5.0 GiB", "867361737988 EiB"]);
   expect(speed(2048)).toBe("2.0 KiB/s");
   expect(bytes(-1)).toBe("–");
+});
+
+test("a number and its unit stay together", () => {
+  expect(firm("196 GiB used, 281 GiB free")).toBe("196\u00a0GiB used, 281\u00a0GiB free");
+  expect(firm("2 B, 41 %, 5 Boats")).toBe("2\u00a0B, 41\u00a0%, 5 Boats");
 });
 
 test("shares", () => expect([0, 9.94, 9.96, 12.4, 100, 1e300].map(percent)).toEqual(["0.0 %", "9.9 %", "10 %", "12 %", "100 %", "–"]));

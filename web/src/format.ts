@@ -13,6 +13,9 @@ const t = texts(
   },
 );
 
+/** Numbers and their units stay on one line: "196 GiB used" does not end in "196". */
+export const firm = (text: string): string => text.replace(/(\d) (?=[KMGTPE]?i?B\b|%|°C)/g, "$1\u00a0");
+
 export const dash = "–";
 export const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
 

@@ -2,10 +2,10 @@
 // One chart. It is drawn by uPlot, only while it is on the screen; what it shows now, or below the pointer, stands beside its title as text.
 import type { Signal } from "@preact/signals";
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { bytes, dash, degrees, duration, number, percent, speed } from "../../format";
+import { bytes, dash, dateTime, degrees, duration, number, percent, speed, time } from "../../format";
 import { lang } from "../../text";
 import { isDark } from "../../theme";
 import { byteSteps, COLOURS, scaleEnd, timeSteps, type ChartSpec, type Unit } from "./charts";
@@ -21,6 +21,8 @@ export interface ChartProps {
   readonly version: Signal<number>;
   readonly range: Signal<Range>;
   readonly onZoom: (range: Range | null) => void;
+  /** One of very many: not begun before it comes near the screen. */
+  readonly lazy?: boolean;
 }
 
 export function shown(value: number | null | undefined, unit: Unit): string {
@@ -49,20 +51,26 @@ function timeMarks(_: uPlot, marks: number[], _axis: number, _space: number, ste
   return marks.map((at) => format.format(at * 1000));
 }
 
-const HEIGHT = 190;
+/** Charts grow with the texts: on a wall, marks are read from as far away as the rest. */
+const scale = (): number => Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 15);
+const heightOf = (element: HTMLElement): number => Math.round(parseFloat(getComputedStyle(element).height));
 
-function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSStyleDeclaration, at: Signal<number | null>): uPlot.Options {
+function options({ spec, range, onZoom }: ChartProps, box: HTMLElement, style: CSSStyleDeclaration, at: Signal<number | null>): uPlot.Options {
+  const by = scale();
+  const font = `${Math.round(12 * by)}px system-ui, sans-serif`;
   const colour = (name: string) => style.getPropertyValue(name).trim();
   const soft = colour("--soft");
   const line = colour("--line");
   const sizes = spec.unit === "B" || spec.unit === "B/s";
   const grid = { stroke: line, width: 1 };
   return {
-    width,
-    height: HEIGHT,
+    width: box.clientWidth,
+    height: heightOf(box),
     legend: { show: false },
+    padding: [10 * by, 22 * by, 0, 0], // half a mark above and to the right
     cursor: {
       sync: { key: "machine", scales: ["x", null] },
+      y: false, // a time is pointed at, not a value
       drag: { x: true, y: false, setScale: false },
       points: { size: 7 },
       bind: { dblclick: () => () => { onZoom(null); return null; } },
@@ -72,9 +80,9 @@ function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSS
       y: { range: (_, low, high) => [Math.min(0, low ?? 0), scaleEnd(spec.max, high ?? 0)] },
     },
     axes: [
-      { stroke: soft, grid, ticks: { show: false }, values: timeMarks, size: 28, space: 64, font: "12px system-ui, sans-serif" },
+      { stroke: soft, grid, ticks: { show: false }, values: timeMarks, size: 28 * by, space: 64 * by, font },
       {
-        stroke: soft, grid, ticks: { show: false }, size: 74, space: 34, font: "12px system-ui, sans-serif",
+        stroke: soft, grid, ticks: { show: false }, size: 74 * by, space: 34 * by, font,
         values: (_, marks) => marks.map((value) => mark(value, spec.unit)), ...(sizes ? { incrs: byteSteps } : spec.unit === "s" ? { incrs: timeSteps } : {}),
       },
     ],
@@ -82,7 +90,7 @@ function options({ spec, range, onZoom }: ChartProps, width: number, style: CSSS
       {},
       ...spec.lines.map((entry, i) => {
         const stroke = colour(`--c${(i % COLOURS) + 1}`);
-        return { label: entry.name, stroke, width: 1.6, points: { show: true, size: 5, fill: stroke, filter: (u: uPlot, series: number) => lonely(u.data[series] as (number | null | undefined)[]) }, spanGaps: false, ...(spec.lines.length <= 2 ? { fill: `${stroke}1f` } : {}) };
+        return { label: entry.name, stroke, width: 1.6 * by, points: { show: true, size: 5, fill: stroke, filter: (u: uPlot, series: number) => lonely(u.data[series] as (number | null | undefined)[]) }, spanGaps: false, ...(spec.lines.length <= 2 ? { fill: `${stroke}1f` } : {}) };
       }),
     ],
     hooks: {
@@ -104,6 +112,7 @@ export function Chart(props: ChartProps) {
   const plot = useRef<uPlot | null>(null);
   const at = useSignal<number | null>(null); // the time below the pointer: rows are others whenever the past was loaded
   const near = useSignal(false);
+  const [begun, begin] = useState(!props.lazy);
   const lines = spec.lines.map((entry) => entry.name).join("\n");
   const current = useRef(props);
   current.current = props;
@@ -116,9 +125,13 @@ export function Chart(props: ChartProps) {
   useEffect(() => {
     const element = box.current;
     if (!element) return;
-    const seen = new IntersectionObserver((entries) => (near.value = entries.some((e) => e.isIntersecting)), { rootMargin: "200px" });
+    const look = (entries: IntersectionObserverEntry[]) => {
+      near.value = entries.some((e) => e.isIntersecting);
+      if (near.value) begin(true);
+    };
+    const seen = new IntersectionObserver(look, { rootMargin: "200px" });
     seen.observe(element);
-    const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
+    const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: heightOf(element) }));
     sizes.observe(element);
     return () => {
       seen.disconnect();
@@ -131,13 +144,13 @@ export function Chart(props: ChartProps) {
   const language = lang.value;
   useEffect(() => {
     const element = box.current;
-    if (!element) return;
-    plot.current = new uPlot(options(current.current, element.clientWidth, getComputedStyle(document.documentElement), at), data(), element);
+    if (!element || !begun) return;
+    plot.current = new uPlot(options(current.current, element, getComputedStyle(document.documentElement), at), data(), element);
     return () => {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [dark, language, lines, spec.unit]);
+  }, [dark, language, lines, spec.unit, begun]);
 
   useSignalEffect(() => {
     version.value;
@@ -156,15 +169,21 @@ export function Chart(props: ChartProps) {
     version.value;
     return current.current.spec.lines.filter((entry) => history.isLeftOut(entry.name)).length;
   }).value;
+  // Below the pointer the legend's values are of another time than now: it says of which.
+  const pointed = at.value;
+  const [from, to] = range.peek();
   const title = `${wordOr(spec.title, spec.word)}${spec.part ? ` ${spec.part.join("–")}` : ""}`;
   const texts = spec.lines.map((entry, i) => `${wordOr(entry.label, entry.word)} ${shown(values[i], spec.unit)}`);
 
   return (
     <figure class="panel chart" data-chart={spec.id}>
       <figcaption>
-        <h3 title={title}>
-          <bdi>{title}</bdi>
-        </h3>
+        <div class="chart-title">
+          <h3 title={title}>
+            <bdi>{title}</bdi>
+          </h3>
+          {pointed !== null && <span class="soft small num at">{to - from > 43_200 ? dateTime(pointed * 1000) : time(pointed * 1000)}</span>}
+        </div>
         <ul class={`legend ${spec.lines.length > 4 ? "many" : ""} ${spec.unit === "B/s" ? "wide" : ""}`}>
           {spec.lines.map((entry, i) => (
             <li key={entry.name} class={`c${(i % COLOURS) + 1}`} title={texts[i]}>
@@ -173,7 +192,7 @@ export function Chart(props: ChartProps) {
             </li>
           ))}
         </ul>
-        {leftOut > 0 && <p class="soft small left-out">{leftOut === spec.lines.length ? t("notKept") : t("partlyKept", { n: leftOut })}</p>}
+        {leftOut > 0 && <p class="soft small left-out">{leftOut === spec.lines.length ? t("notKept", { n: leftOut }) : t("partlyKept", { n: leftOut })}</p>}
       </figcaption>
       <div ref={box} class="plot" role="img" aria-label={`${title}: ${texts.join(", ")}`} />
     </figure>

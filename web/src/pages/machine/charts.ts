@@ -51,16 +51,17 @@ export function unitOf(name: string): Unit {
 
 /** Lines of one chart, each of a colour of its own. More of them are several charts. */
 export const COLOURS = 8;
-/** Charts of one list of lines, and of all collectors that nobody knows here. */
+/** Charts of one list of lines, and of all collectors that nobody knows here: the others come when they are asked for. */
 const MOST_CHARTS = 48;
 const natural = new Intl.Collator(undefined, { numeric: true });
 const known = new Set(["cpu", "memory", "disk", "network", "system", "agent"]);
 
-export function charts(names: readonly string[], units: ReadonlyMap<string, Unit> = new Map()): ChartSpec[] {
+/** What there is to draw. mostKnown, mostOthers: of the lists that the page knows, and of all collectors that it does not. */
+export function charts(names: readonly string[], units: ReadonlyMap<string, Unit> = new Map(), mostKnown = MOST_CHARTS, mostOthers = MOST_CHARTS): ChartSpec[] {
   const there = new Set(names);
   const parsed = names.map((name) => ({ name, parts: parseName(name) })).filter((n): n is { name: string; parts: Name } => n.parts !== null);
   const list: ChartSpec[] = [];
-  const add = (spec: ChartSpec, most = MOST_CHARTS) => {
+  const add = (spec: ChartSpec, most = mostKnown) => {
     const all = spec.lines.length;
     for (let from = 0, n = 1; from < all && n <= most; from += COLOURS, n++) {
       const lines = spec.lines.slice(from, from + COLOURS);
@@ -105,8 +106,8 @@ export function charts(names: readonly string[], units: ReadonlyMap<string, Unit
     chart.lines.push({ name, label: p.label ?? words(p.metric), word: false });
     others.set(id, chart);
   }
-  const shown = [...others].sort(([a], [b]) => natural.compare(a, b)).slice(0, MOST_CHARTS);
-  let room = MOST_CHARTS - shown.length; // each has its first chart before any has its second
+  const shown = [...others].sort(([a], [b]) => natural.compare(a, b)).slice(0, mostOthers);
+  let room = mostOthers - shown.length; // each has its first chart before any has its second
   for (const [id, { of, title, lines }] of shown) {
     const more = Math.min(room, Math.ceil(lines.length / COLOURS) - 1);
     room -= more;

@@ -166,7 +166,10 @@ test("known figures have their charts, and so has everything else", () => {
   expect(disk("disk.used_percent", "disk.disks[/].used_percent")).toEqual([["disk.used_percent", "/"]]);
   expect(disk("disk.disks[/].used_percent")).toEqual([["disk.disks[/].used_percent", "/"]]);
   expect(disk("disk.disks[b].used_percent", "disk.used_percent", "disk.disks[a].used_percent").map(([, label]) => label)).toEqual(["disk", "a", "b"]);
-  expect(charts(Array.from({ length: 500 }, (_, i) => `zoo.m${i}`)).length).toBe(48);
+  const many = Array.from({ length: 500 }, (_, i) => `zoo.m${i}`);
+  expect(charts(many).length).toBe(48);
+  expect(charts(many, new Map(), undefined, Infinity).length).toBe(500); // asked for: all of them, the first ones as before
+  expect(charts(many, new Map(), undefined, Infinity).slice(0, 48)).toEqual(charts(many));
 });
 
 test("many lines are several charts, each line in one of them", () => {
@@ -174,6 +177,9 @@ test("many lines are several charts, each line in one of them", () => {
   expect(cores.map((c) => [c.id, c.part, c.lines.length])).toEqual([["cores", [1, 8], 8], ["cores 2", [9, 16], 8], ["cores 3", [17, 20], 4]]);
   expect(cores.flatMap((c) => c.lines.map((l) => l.label))).toEqual(Array.from({ length: 20 }, (_, i) => String(i)));
   expect(charts(Array.from({ length: 8 }, (_, i) => `cpu.per_core[${i}]`)).map((c) => c.part)).toEqual([undefined]);
+  const hundreds = Array.from({ length: 500 }, (_, i) => `cpu.per_core[${i}]`);
+  expect([charts(hundreds).length, charts(hundreds, new Map(), Infinity).length, charts(hundreds, new Map(), undefined, Infinity).length]).toEqual([48, 63, 48]);
+  expect(charts(hundreds, new Map(), Infinity).flatMap((c) => c.lines.map((l) => l.label))).toEqual(hundreds.map((_, i) => String(i)));
   const others = charts([...Array.from({ length: 900 }, (_, i) => `zoo.pens[${i}].lions`), "zoo.visitors"]);
   expect([others.length, others.at(-1)!.id]).toEqual([48, "zoo.visitors"]);
 });

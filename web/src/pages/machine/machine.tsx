@@ -7,7 +7,7 @@ import { call } from "../../api";
 import { now } from "../../clock";
 import { details, summary, type Details, type Summary } from "../../figures";
 import { Flag } from "../../flags";
-import { ago, bytes, dash, dateTime, degrees, percent, plain, span, speed, words } from "../../format";
+import { ago, bytes, dash, dateTime, degrees, firm, percent, plain, span, speed, words } from "../../format";
 import { link, skew } from "../../live";
 import { machines, titleOf, type Machine, type Row } from "../../machines";
 import { cameFrom } from "../../returning";
@@ -181,8 +181,8 @@ function Tile({ label, value, text, more }: { label: string; value?: number | un
     <div class="tile">
       <dt>{label}</dt>
       <dd>
-        <span class="big">{text}</span>
-        {more && <span class="more">{more}</span>}
+        <span class={`big ${value === undefined ? "" : level(value)}`}>{text}</span>
+        {more && <span class="more">{firm(more)}</span>}
         {value !== undefined && (
           <span class="track" aria-hidden="true">
             <span class={`fill ${level(value)}`} style={{ transform: `translateX(${Math.min(100, Math.max(0, value)) - 100}%)` }} />
@@ -279,7 +279,7 @@ function Disks({ disks }: { disks: Details["disks"] }) {
                 </th>
                 <td class="soft" data-label={t("fstype")}>{disk.fstype || dash}</td>
                 <td class="use" data-label={t("used")}>
-                  <span class="value">{percent(disk.percent)}</span>
+                  <span class={`value ${level(disk.percent ?? 0)}`}>{percent(disk.percent)}</span>
                   <span class="track" aria-hidden="true">
                     <span class={`fill ${level(disk.percent ?? 0)}`} style={{ transform: `translateX(${Math.min(100, disk.percent ?? 0) - 100}%)` }} />
                   </span>
@@ -377,7 +377,7 @@ function System({ machine, s, d }: { machine: Machine; s: Summary; d: Details })
 }
 
 /** What a collector reports that nothing here knows of: its charts, and all its values. */
-function Other({ name, values, specs, recorder, onZoom }: { name: string; values: Readonly<Record<string, unknown>>; specs: readonly ChartSpec[]; recorder: Recorder; onZoom: (range: Range | null) => void }) {
+function Other({ name, values, specs, recorder, onZoom, lazy }: { name: string; values: Readonly<Record<string, unknown>>; specs: readonly ChartSpec[]; recorder: Recorder; onZoom: (range: Range | null) => void; lazy: boolean }) {
   return (
     <section class="other" data-collector={name}>
       <h2>
@@ -385,7 +385,7 @@ function Other({ name, values, specs, recorder, onZoom }: { name: string; values
       </h2>
       <div class="charts">
         {specs.map((spec) => (
-          <Chart key={spec.id} spec={spec} {...recorder} onZoom={onZoom} />
+          <Chart key={spec.id} spec={spec} {...recorder} onZoom={onZoom} lazy={lazy} />
         ))}
         <div class="panel">
           <dl class="pairs">
@@ -408,11 +408,36 @@ function Other({ name, values, specs, recorder, onZoom }: { name: string; values
 
 // ---- the page ----
 
-/** The charts change when series come or go, not with every value. */
-function useSpecs({ history, version }: Recorder): readonly ChartSpec[] {
+interface Specs {
+  readonly known: readonly ChartSpec[];
+  readonly others: readonly ChartSpec[];
+  /** How many more there are of either. */
+  readonly moreKnown: number;
+  readonly moreOthers: number;
+}
+
+/** The charts change when series come or go, not with every value. all: those beyond the usual number, too. */
+function useSpecs({ history, version }: Recorder, allKnown: boolean, allOthers: boolean): Specs {
   version.value;
   const names = history.names().map((name) => `${name} ${history.units.get(name) ?? "?"}`).join("\n");
-  return useMemo(() => charts(history.names(), history.units), [history, names]);
+  return useMemo(() => {
+    const all = charts(history.names(), history.units, Infinity, Infinity);
+    const some = charts(history.names(), history.units, allKnown ? Infinity : undefined, allOthers ? Infinity : undefined);
+    const [known, others] = [some.filter((spec) => spec.of === undefined), some.filter((spec) => spec.of !== undefined)];
+    const allOf = (known: boolean): number => all.filter((spec) => (spec.of === undefined) === known).length;
+    return { known, others, moreKnown: allOf(true) - known.length, moreOthers: allOf(false) - others.length };
+  }, [history, names, allKnown, allOthers]);
+}
+
+function MoreCharts({ n, onClick }: { n: number; onClick: () => void }) {
+  if (n <= 0) return null;
+  return (
+    <p class="more-charts">
+      <button type="button" onClick={onClick}>
+        {t("moreCharts", { n })}
+      </button>
+    </p>
+  );
 }
 
 function Open({ row }: { row: Row }) {
@@ -424,7 +449,10 @@ function Open({ row }: { row: Row }) {
   useEffect(() => {
     if (siteKnown.value) setWish(allowed(wished, site.value.pages.history, recorder.retention.value));
   }, [siteKnown.value, site.value.pages.history, wished, recorder.retention.value]);
-  const specs = useSpecs(recorder);
+  const [allKnown, setAllKnown] = useState(false);
+  const [allOthers, setAllOthers] = useState(false);
+  const { known, others: unknown, moreKnown, moreOthers } = useSpecs(recorder, allKnown, allOthers);
+  const none = known.length + unknown.length === 0;
   const s = summary(machine.metrics);
   const d = details(machine.metrics);
   const kept = recorder.retention.value || Math.max(wished, choices[choices.length - 1]!);
@@ -434,14 +462,14 @@ function Open({ row }: { row: Row }) {
   const move = (by: { factor?: number; shift?: number }) => setZoom(zoomed(recorder.range.peek(), by, seconds(), kept));
   useTitle(titleOf(machine));
   const others = new Map(d.others);
-  for (const { of } of specs) if (of !== undefined && !others.has(of)) others.set(of, {}); // only its past is left
+  for (const { of } of unknown) if (of !== undefined && !others.has(of)) others.set(of, {}); // only its past is left
 
   return (
     <div class={`machine ${machine.online ? "" : "offline"}`}>
       <Head machine={machine} s={s} d={d} />
       <Tiles s={s} />
       <h2 class="hidden">{t("charts")}</h2>
-      {specs.length > 0 && (
+      {!none && (
         <div class="tools" role="group" aria-label={t("charts")}>
           <div class="segments" role="group" aria-label={t("span")}>
             {choices.map((value) => (
@@ -467,15 +495,18 @@ function Open({ row }: { row: Row }) {
         </div>
       )}
       {recorder.failed.value && <p class="soft small">{t("noPast")}</p>}
-      {specs.length === 0 && <p class="soft">{t("waiting")}</p>}
+      {none && <p class="soft">{t("waiting")}</p>}
+      {none && !machine.online && !machine.lastSeen && <p class="soft">{t("waitingHint")}</p>}
       <div class="charts">
-        {specs.filter((spec) => spec.of === undefined).map((spec) => (
-          <Chart key={spec.id} spec={spec} {...recorder} onZoom={onZoom} />
+        {known.map((spec) => (
+          <Chart key={spec.id} spec={spec} {...recorder} onZoom={onZoom} lazy={allKnown} />
         ))}
       </div>
+      <MoreCharts n={moreKnown} onClick={() => setAllKnown(true)} />
       {[...others].map(([name, values]) => (
-        <Other key={name} name={name} values={values} specs={specs.filter((spec) => spec.of === name)} recorder={recorder} onZoom={onZoom} />
+        <Other key={name} name={name} values={values} specs={unknown.filter((spec) => spec.of === name)} recorder={recorder} onZoom={onZoom} lazy={allOthers} />
       ))}
+      <MoreCharts n={moreOthers} onClick={() => setAllOthers(true)} />
       <div class="tables">
         <Disks disks={d.disks} />
         <Interfaces list={d.interfaces} />
