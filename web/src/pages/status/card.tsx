@@ -45,7 +45,7 @@ export function Card({ row }: { row: Row }) {
       <p class="about" title={facts.join(" · ")}>
         {facts.length > 0 ? <Beside list={facts} /> : "\u00a0"}
       </p>
-      <div class="bars">
+      <div class={s.swap === undefined && !s.stuck ? "bars" : "bars four"}>
         {s.cpu !== undefined && <Meter label={t("cpu")} value={s.cpu} text={percent(s.cpu)} title={s.load.length > 0 ? s.load.map((n) => n.toFixed(2)).join("  ") : ""} />}
         {s.memory !== undefined && <Meter label={t("memory")} value={s.memory} text={percent(s.memory)} title={usedOf(s.memoryUsed, s.memoryTotal)} />}
         {s.swap !== undefined && <Meter label={t("swap")} value={s.swap} text={percent(s.swap)} title={usedOf(s.swapUsed, s.swapTotal)} />}

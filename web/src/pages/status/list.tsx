@@ -27,7 +27,7 @@ function Share({ label, value, title }: { label: string; value: number | undefin
   const at = Math.min(100, Math.max(0, value));
   return (
     <td class="share" title={title}>
-      <span class="value">{percent(value)}</span>
+      <span class={`value ${level(at)}`}>{percent(value)}</span>
       <div class="track" role="meter" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(at)} aria-valuetext={percent(value)}>
         <div class={`fill ${level(at)}`} style={{ transform: `translateX(${at - 100}%)` }} />
       </div>
