@@ -20,7 +20,7 @@ def configured(folder, missing, *options):
             if file.stem not in missing and not (modules / file.name).exists():
                 (modules / file.name).symlink_to(file)
     done = subprocess.run(["cmake", "-S", ROOT, "-B", folder / "build", "-DMUSTER_WEB=OFF", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=60, env={**os.environ, "PKG_CONFIG_LIBDIR": str(modules)})
+                          text=True, timeout=300, env={**os.environ, "PKG_CONFIG_LIBDIR": str(modules)})
     return done.returncode, " ".join(done.stdout.split())
 
 
