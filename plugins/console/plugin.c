@@ -14,33 +14,33 @@ static const struct mu_option options[] = {
      .type = MU_OPT_STRING,
      .offset = offsetof(struct console_config, page),
      .preset = "\"\"",
-     .help = "folder with the page's files; empty: the one that was installed with Muster"},
+     .help = "Folder with the page's files. Empty: the one that was installed with Muster."},
     {.key = "token",
      .type = MU_OPT_STRING,
      .offset = offsetof(struct console_config, token),
      .flags = MU_OPT_SECRET,
      .max = 256,
      .help =
-         "who may watch without a login: absent, everybody; else who gives this token, of 16 characters or more, to "
+         "Who may watch without a login. Absent: everybody; else who gives this token, of 16 characters or more, to "
          "the page, or sends it as Authorization: Bearer …"},
     {.key = "public_status",
      .type = MU_OPT_BOOL,
      .offset = offsetof(struct console_config, public_status),
      .preset = "true",
-     .help = "whether public machines are shown to people who did not log in"},
+     .help = "Whether public machines are shown to people who did not log in."},
     {.key = "agent_url",
      .type = MU_OPT_STRING,
      .offset = offsetof(struct console_config, agent_url),
      .preset = "\"\"",
      .max = 2048,
-     .help = "where agents report, for \"Add a machine\": \"wss://host/\"; empty: the page's own host"},
+     .help = "Where agents report, for \"Add a machine\": \"wss://host/\". Empty: the page's own host."},
     {.key = "history_machines",
      .type = MU_OPT_INT,
      .offset = offsetof(struct console_config, history_machines),
      .preset = "1000",
      .min = 0,
      .max = 100000,
-     .help = "so many machines' last hour is kept in memory, at most 32 KiB each; 0: none"},
+     .help = "So many machines' last hour is kept in memory, at most 32 KiB each. 0: none."},
 };
 
 static void check(const void *given, struct mu_check *check)
