@@ -18,7 +18,10 @@ struct mu_accounts {
   size_t size;
   /** The provider's instance name: mu_principal.provider of these people. */
   const char *provider;
-  /** Makes the administrator, or gives an existing one a new password and ends their sessions. `done` comes later, once. */
+  /**
+   * Makes the administrator, or gives an existing one a new password and ends their sessions. 0: `done` comes once, perhaps before this
+   * returns. Otherwise it does not come.
+   */
   int (*admin)(void *self, mu_instance *in, const char *username, mu_accounts_made done, void *context);
   /**
    * Adds a member to the administrators' list of users: a number per user, by an SQL expression over `users.id`:

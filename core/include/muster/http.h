@@ -72,11 +72,17 @@ MU_API bool mu_http_secure(const mu_http *request);
 /** NULL: nobody logged in. */
 MU_API const struct mu_principal *mu_http_principal(const mu_http *request);
 
-/** Adds a header to the answer; refused (MU_EINVAL) when name or value hold control characters. */
+/**
+ * Adds a header to the answer. 0, MU_EINVAL (control characters, or a header that the core writes: Content-Type, Content-Length, Date,
+ * Connection, …), MU_ELIMIT, MU_ENOMEM.
+ */
 MU_API int mu_http_set(mu_http *request, const char *name, const char *value);
-/** Ends the request. Takes its own reference of `body` (may be NULL). `type`: "application/json; charset=utf-8". */
+/**
+ * Ends the request. Takes its own reference of `body` (may be NULL). `type`: "application/json; charset=utf-8". 0, MU_ECLOSED (answered
+ * before, or the client left), MU_EINVAL (no status of 200 to 599, or control characters in `type`).
+ */
 MU_API int mu_http_answer(mu_http *request, int status, const char *type, mu_text *body);
-/** Ends the request with {"code":…,"message":…}. */
+/** Ends the request with {"code":…,"message":…}. Returns as mu_http_answer(). */
 MU_API int mu_http_error(mu_http *request, int status, const char *code, const char *message);
 
 /** Static files. Growth-only; it and its strings are copied. */
@@ -101,7 +107,7 @@ struct mu_http_files {
   const char *content_security_policy;
 };
 
-/** Serves a folder with ETag and security headers. 0, MU_EIO, MU_ELIMIT, MU_EEXIST. Call from init. */
+/** Serves a folder with ETag and security headers. 0, MU_EINVAL, MU_EIO, MU_ELIMIT, MU_EEXIST, MU_ENOMEM. Call from init. */
 MU_API int mu_http_files(mu_instance *in, const struct mu_http_files *files);
 
 #endif

@@ -130,7 +130,7 @@ struct mu_machines {
   size_t size;
   /**
    * Makes a machine known by configuration or changes what is configured of it; ends when `in` stops or by withdraw.
-   * 0, MU_ENOMEM, or MU_EEXIST when another instance declared it.
+   * 0, MU_ENOMEM, MU_EINVAL (no id or provider), or MU_EEXIST when another instance declared it.
    */
   int (*declare)(void *self, mu_instance *in, const struct mu_machine_entry *entry);
   void (*withdraw)(void *self, mu_instance *in, const char *provider, const char *owner, const char *id);
@@ -140,14 +140,20 @@ struct mu_machines {
    */
   const struct mu_machine *(*find)(void *self, const char *provider, const char *owner, const char *id, bool make);
   const struct mu_machine *(*by_handle)(void *self, uint64_t handle);
-  /** Takes a report, keeps the text, tells the listeners. 0, MU_ENOMEM, or MU_ENOENT: forgotten meanwhile, find it again. */
+  /**
+   * Takes a report, keeps the text, tells the listeners. 0, MU_ENOMEM, MU_EINVAL (no form or text), or MU_ENOENT: forgotten meanwhile, find
+   * it again.
+   */
   int (*report)(void *self, const struct mu_machine *machine, const struct mu_machine_report *report);
   /** The owner's wish, for machines that no configuration names. */
   void (*set_public)(void *self, const struct mu_machine *machine, bool is_public);
   /** Forgets a machine: event machine.deleted. */
   void (*forget)(void *self, const struct mu_machine *machine);
 
-  /** Walks the machines of an owner (`provider` NULL: all), sorted by group, name, id; stops when `fn` returns non-zero. */
+  /**
+   * Walks the machines of an owner (`provider` NULL: all), sorted by group, name, id; stops when `fn` returns non-zero, and returns that.
+   * Else 0, or MU_ENOMEM.
+   */
   int (*each)(void *self, const char *provider, const char *owner,
               int (*fn)(void *context, const struct mu_machine *machine), void *context);
   size_t (*count)(void *self);
@@ -168,7 +174,7 @@ struct mu_machines {
   /**
    * A connection of the machine opened, or closed: counted, so each `true` needs its `false`. While one is open the machine is online
    * and is never forgotten; when the last one closes it is offline unless a report is still valid. Events machine.online and
-   * machine.offline. 0, MU_ENOMEM, MU_ENOENT: forgotten or removed meanwhile.
+   * machine.offline. 0, MU_EINVAL (closed more often than opened), MU_ENOENT: forgotten or removed meanwhile.
    */
   int (*link)(void *self, const struct mu_machine *machine, bool open);
   /** A sign of life without a report: event machine.seen. 0 or MU_ENOENT. */
@@ -177,7 +183,7 @@ struct mu_machines {
   int (*describe)(void *self, const struct mu_machine *machine, const struct mu_machine_facts *facts);
   /**
    * The machine was taken away on purpose: event machine.deleted, and for 24 h find() makes none of this key, so that no late message
-   * brings it back. Works for keys that are not known now, too. The newest 10 000 are remembered. 0 or MU_ENOMEM.
+   * brings it back. Works for keys that are not known now, too. The newest 10 000 are remembered. 0, MU_ENOMEM, MU_EINVAL (no id or provider).
    */
   int (*remove)(void *self, const char *provider, const char *owner, const char *id);
   /** Whether it was removed so, and why find() gives none. */
