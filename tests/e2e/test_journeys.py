@@ -22,6 +22,8 @@ from conftest import ALL_COLLECTORS, BUILD, ROOT, SANITIZED, SECRET, Program, en
 from consoles import ask
 from relays import Channel
 from test_page import Feeder, moving
+from test_proxy import Nginx
+from tls import Pair, dev_certificate
 from whole import REPORTERS, Whole
 
 JOURNEYS = ROOT / "tests" / "web"
@@ -196,7 +198,7 @@ class Foreign(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
-def go(name, installed, place, seconds=240):
+def go(name, installed, place, seconds=240, **more):
     """Goes a journey; what it asks for is done here."""
     __tracebackhide__ = True
     user = f"j_{name}"
@@ -206,7 +208,7 @@ def go(name, installed, place, seconds=240):
     pictures = os.environ.get("MUSTER_SCREENSHOTS")
     given = {"url": place.whole.server.http, "ws": place.whole.server.ws, "foreign": f"http://127.0.0.1:{foreign.server_address[1]}", "chromium": CHROMIUM,
              "user": user, "password": PASSWORD, "adminPassword": ADMIN_PASSWORD, "folder": str(place.folder), "pictures": pictures,
-             "hostname": os.uname().nodename, "pageToken": PAGE_TOKEN, "secrets": sorted(place.whole.secrets),
+             "hostname": os.uname().nodename, "pageToken": PAGE_TOKEN, **more, "secrets": sorted(place.whole.secrets),
              "plugins": ["store_sqlite", "auth_accounts", "auth_static", "machines", "session", "admin_push", "server_status", "relay", "console"]}
     if pictures:
         os.makedirs(pictures, exist_ok=True)
@@ -268,6 +270,21 @@ def test_a_token_opens_the_status_and_the_past(installed, tmp_path):
         made.start_agent("demo")
         go("token", installed, made)
     finally:
+        made.close()
+
+
+def test_a_login_in_front(installed, tmp_path):
+    made = Place(tmp_path / "p", only=("auth_static", "machines", "server_status", "console"), limits='trusted_proxies = [ "127.0.0.1" ];')
+    front = None
+    try:
+        made.start_agent("demo")
+        dev_certificate(tmp_path / "tls")
+        pair = Pair(tmp_path / "tls" / "server.pem", tmp_path / "tls" / "server.key")
+        front = Nginx(tmp_path / "nginx", made.whole.port, pair, gate='if ($cookie_gate != "open") { return 403; }')
+        go("front", installed, made, front=f"https://localhost:{front.port}")
+    finally:
+        if front:
+            front.stop()
         made.close()
 
 

@@ -17,7 +17,7 @@ JWT = "a-signing-secret-of-the-tests-0123456789"
 class Nginx:
     """nginx with the snippet of the documentation, its ports and files set to those of the test; it needs no privileges."""
 
-    def __init__(self, folder, backend, pair):
+    def __init__(self, folder, backend, pair, gate=""):  # `gate`: what is asked of everybody before anything is passed on
         text = (ROOT / "docs" / "tls.md").read_text()
         snippet = re.search(r"<!-- nginx -->\n```nginx\n(.*?)```", text, re.S)[1]
         self.port = free_port()
@@ -25,6 +25,8 @@ class Nginx:
                          ("/etc/muster/tls/fullchain.pem", str(pair.certificate)), ("/etc/muster/tls/privkey.pem", str(pair.key))):
             assert snippet.count(old) == 1, old
             snippet = snippet.replace(old, new)
+        assert snippet.count("location / {") == 1
+        snippet = snippet.replace("location / {", f"location / {{ {gate}")
         folder.mkdir()
         temporary = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         (folder / "nginx.conf").write_text(f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"

@@ -32,8 +32,9 @@ const j = {
     return (await hear()).done;
   },
   /** A page of a browser of its own. */
-  async open(path = "", { width = 1440, height = 1000, dark = false, locale = "en-US", phone = false, at = given.url } = {}) {
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale, isMobile: phone, hasTouch: phone });
+  async open(path = "", { width = 1440, height = 1000, dark = false, locale = "en-US", phone = false, at = given.url, cookie = "" } = {}) {
+    const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale, isMobile: phone, hasTouch: phone, ignoreHTTPSErrors: at.startsWith("https:") });
+    if (cookie) await context.addCookies([{ url: at, name: cookie.split("=")[0], value: cookie.split("=")[1] }]);
     const page = await context.newPage();
     page.setDefaultTimeout(20_000);
     page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));

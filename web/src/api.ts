@@ -65,7 +65,7 @@ export async function call<T = unknown>(path: string, options: Call = {}): Promi
       method: options.method ?? "GET",
       headers,
       body: options.body === undefined ? null : JSON.stringify(options.body),
-      credentials: "omit",
+      credentials: "same-origin", // the server reads no cookie, but a login of a proxy in front may live in one
       cache: "no-store",
       redirect: "error",
       referrerPolicy: "no-referrer",
