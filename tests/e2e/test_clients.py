@@ -287,7 +287,49 @@ def command(whole, home, device_id, name, **params):
     return eventually(ended)
 
 
+class Refusal(http.server.ThreadingHTTPServer):
+    """Refuses the first connection with this status and Retry-After: 2, and each one after that with 401."""
+
+    def __init__(self, status):
+        came = self.came = []
+
+        class Door(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):  # noqa: N802
+                came.append(time.monotonic())
+                self.send_response(status if len(came) == 1 else 401)
+                if len(came) == 1:
+                    self.send_header("Retry-After", "2")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        super().__init__(("127.0.0.1", 0), Door)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.ws = f"ws://127.0.0.1:{self.server_address[1]}/"
+
+
+def keeps_to_refusals(status, begin):
+    """begin(address) is a client that comes back no sooner than it was told, by chance it would within 1.5 s; and ends at a 401."""
+    refusal = Refusal(status)
+    try:
+        with begin(refusal.ws) as client:
+            assert client.ends() == 77, client.text
+            assert f"refused: {status}" in client.text and "refused: 401" in client.text, client.text
+        assert len(refusal.came) == 2 and refusal.came[1] - refusal.came[0] >= 1.99, refusal.came
+    finally:
+        refusal.shutdown()
+        refusal.server_close()
+
+
 # ---- Node.js ----
+
+
+@needs_node
+@pytest.mark.parametrize("status", (429, 503))
+@pytest.mark.parametrize("name", ("agent", "report", "device"))
+def test_node_keeps_to_refusals(name, status):
+    keeps_to_refusals(status, lambda address: example(name, address, "x", MUSTER_API_KEY="not-a-key-0123456789", MUSTER_SECRET="wrong"))
 
 
 @needs_node
@@ -503,6 +545,12 @@ def test_go(whole, home, go):
         assert session.ends() == 77 and "invalid_api_key" in session.text
     with Run(go, "relay", whole.server.ws + "/ws/no-such-one") as relay:
         assert relay.ends() == 77 and "closed: 1008 Invalid endpoint" in relay.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", (429, 503))
+def test_go_keeps_to_refusals(go, status):
+    keeps_to_refusals(status, lambda address: Run(go, "status", address))
 
 
 def curl(name, *arguments, given=""):

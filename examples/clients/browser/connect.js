@@ -54,7 +54,7 @@ export function connect(url, { protocols = [], opened, heard, state = () => {}, 
       const answer = heard?.(data, send);
       if (answer?.retryAfter) least = answer.retryAfter * 1000;
     };
-    mine.onclose = ({ code }) => lost(mine, code); // 1006: no connection, refused before it (401, foreign Origin), or cut
+    mine.onclose = ({ code }) => lost(mine, code); // 1006: no connection, refused before it (401, 503, foreign Origin: pages cannot tell), or cut
   }
 
   function end(code = 1000) {

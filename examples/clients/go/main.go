@@ -10,6 +10,7 @@ import (
 	"math/rand"
 	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -23,13 +24,15 @@ type protocol struct {
 	heard func(m message, say func(message) error) (retryAfter float64)
 }
 
-// once is one connection, from its start to the code it is closed with.
+// once is one connection, from its start to the code it is closed with, or the status it is refused with.
 func once(url string, p protocol) (code int, retryAfter float64) {
 	link, answer, err := websocket.DefaultDialer.Dial(url, nil)
+	if answer != nil && err != nil {
+		log.Printf("refused: %s", answer.Status)
+		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
+		return answer.StatusCode, float64(seconds) // below all codes of a close
+	}
 	if err != nil {
-		if answer != nil {
-			log.Printf("refused: %s", answer.Status)
-		}
 		return websocket.CloseAbnormalClosure, 0
 	}
 	defer link.Close()
@@ -118,7 +121,7 @@ func main() {
 		began := time.Now()
 		code, retryAfter := once(os.Args[2], p)
 		switch code {
-		case 1008, 4002, 4003, 4009: // what waiting does not change
+		case 401, 1008, 4002, 4003, 4009: // what waiting does not change
 			os.Exit(77)
 		}
 		if time.Since(began) > 10*time.Second {

@@ -57,6 +57,12 @@ function connect() {
     dead = setTimeout(() => socket.terminate(), 75_000); // the server says something every 30 s
   };
   alive();
+  socket.on("unexpected-response", (_, answer) => {
+    console.error("refused:", answer.statusCode);
+    if (answer.statusCode === 401) process.exit(77); // a proxy's, not the session's; trying again does not help, with 429 and 503 it does
+    least = Number(answer.headers["retry-after"]) || 0;
+    socket.terminate();
+  });
   socket.on("open", authenticate);
   socket.on("message", (data) => {
     alive();

@@ -4,7 +4,7 @@ import WebSocket from "ws";
 
 const [url, deviceId] = process.argv.slice(2);
 const token = process.env.ENDPOINT_TOKEN;
-let attempt = 0, light = false;
+let attempt = 0, least = 0, light = false;
 
 const commands = {
   setLight({ on }) {
@@ -22,6 +22,12 @@ function connect() {
   };
   alive();
   socket.on("ping", alive);
+  socket.on("unexpected-response", (_, answer) => {
+    console.error("refused:", answer.statusCode);
+    if (answer.statusCode === 401) process.exit(77); // trying again does not help; with 429 and 503 it does
+    least = Number(answer.headers["retry-after"]) || 0;
+    socket.terminate();
+  });
   socket.on("open", () => {
     settled = setTimeout(() => (attempt = 0), 10_000); // refusals come after the handshake
     say({ type: "identify", deviceId, deviceName: "A lamp" });
@@ -57,7 +63,9 @@ function connect() {
     clearInterval(reporting);
     console.error(`closed: ${code} ${reason}`);
     if (code === 1008) process.exit(77); // no such endpoint, disabled, banned, refused: waiting does not change that
-    setTimeout(connect, Math.min(30_000, 1000 * 2 ** attempt++) * (1 + Math.random() / 2));
+    const wait = Math.max(least * 1000, Math.min(30_000, 1000 * 2 ** attempt++)) * (1 + Math.random() / 2);
+    least = 0;
+    setTimeout(connect, wait);
   });
 }
 connect();
