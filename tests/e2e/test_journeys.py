@@ -41,7 +41,20 @@ HOSTILE = [
     "漢字" * 40,
     "a" + "\u0301" * 100 + " zalgo",
     "javascript:window.hacked=1 {{7*7}} ${window.hacked=1}",
+    "huge",
 ]
+
+# What the last of them reports: numbers that are allowed, and of no use to anybody.
+HUGE = {
+    "cpu": {"percent": 1e308, "cores": 1e308, "load1": 1e308, "load5": -1e300, "load15": 1e20, "per_core": [1e308, -1e300]},
+    "memory": {"total": 1e308, "used": 1e300, "used_percent": 55, "swap_total": 1e308, "swap_used": 1e308, "swap_used_percent": 1},
+    "disk": {"total": 1e308, "used": 1e308, "free": 1e308, "used_percent": 56, "disks": [{"path": "/", "used_percent": 56, "total": 1e308, "used": 1e308, "read_speed": 1e308,
+                                                                                         "write_speed": 1e30}]},
+    "network": {"rx_speed": 1e308, "tx_speed": 1e30, "interfaces": [{"name": f"eth{n}", "rx_speed": 1e308, "tx_speed": 1e30, "rx_bytes": 1e308, "tx_bytes": 1e308} for n in range(3)]},
+    "system": {"uptime": 1e308, "boot_time": 1e308, "temperatures": [{"name": "t", "celsius": 1e308}]},
+    "zoo": {"great": 1e308, "low": -1e300, "most": 1.7976931348623157e308, "list": [1e308] * 8, "both": [1e308, -1.7e308], "all_bytes": 1e308, "x_speed": 1e308, "y_seconds": 1e308,
+            "z_percent": 1e308, "rows": [{"name": f"row {n}", "value": 1e308 * (-1) ** n} for n in range(8)]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +193,8 @@ def hostile(id, text):
         made["disk"][0]["path"] = "/" + text
         made["cpu"]["modelName"] = text
         made["network"]["interfaceName"] = text[:64]
+        if text == "huge":
+            made.update(metrics=HUGE)
         return json.dumps(made, ensure_ascii=False)  # limits are on texts as they are written
     return report
 

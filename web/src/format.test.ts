@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 import { afterEach, expect, test } from "vitest";
-import { ago, bytes, count, countryName, degrees, duration, firm, flag, hasFlag, number, percent, plain, span, speed, words } from "./format";
+import { ago, bytes, count, countryName, degrees, duration, firm, flag, hasFlag, loads, number, percent, plain, span, speed, words } from "./format";
 import { lang } from "./text";
 
 afterEach(() => void (lang.value = "en"));
@@ -11,7 +11,7 @@ test("what is no figure is a dash", () => {
 });
 
 test("sizes", () => {
-  expect([0, 1023, 1024, 1536, 10 * 1024, 1023.9 * 1024, 5 * 1024 ** 3, 1e30].map(bytes)).toEqual(["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10.0 KiB", "1.0 MiB", "5.0 GiB", "867361737988 EiB"]);
+  expect([0, 1023, 1024, 1536, 10 * 1024, 1023.9 * 1024, 5 * 1024 ** 3, 1e30].map(bytes)).toEqual(["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10.0 KiB", "1.0 MiB", "5.0 GiB", "8.67E11 EiB"]);
   expect(speed(2048)).toBe("2.0 KiB/s");
   expect(bytes(-1)).toBe("–");
 });
@@ -36,6 +36,20 @@ test("small numbers and short times are not none", () => {
   expect(count(0.4)).toBe("0");
   expect([0, 0.35, 75, 119.5, 120, 3600].map(duration)).toEqual(["0 s", "0.35 s", "75 s", "119.5 s", "2 min", "1 h 0 min"]);
   expect(duration(NaN)).toBe("–");
+});
+
+test("the greatest numbers are as short as others", () => {
+  for (const language of ["en", "zh"] as const) {
+    lang.value = language;
+    for (const value of [1e308, -1e300, Number.MAX_VALUE, 1e15, -1e15, 1e21, 99_999 * 2 ** 60, 1e30])
+      for (const show of [bytes, speed, number, count, percent, degrees, span, duration, plain, (n: number) => loads([n])]) expect(show(value), String(value)).toMatch(/^(–|0 (s|秒)|-?\d{1,5}([.,]\d\d?)?(E\d+)?( .{1,6})?)$/);
+  }
+  lang.value = "en";
+  expect([1e308, -1e300, 1e15].map((n) => number(n))).toEqual(["1E308", "-1E300", "1E15"]);
+  expect(number(999_999_999_999_999)).toBe("999,999,999,999,999");
+  expect([bytes(99_999 * 2 ** 60), bytes(1e5 * 2 ** 60), speed(1e308)]).toEqual(["99999 EiB", "1E5 EiB", "8.67E289 EiB/s"]);
+  expect([span(99_999 * 86400), span(1e308)]).toEqual(["99999 d 0 h", "1.16E303 d"]);
+  expect(loads([0.5, 1e300])).toBe("0.50  1E300");
 });
 
 test("countries", () => {

@@ -4,11 +4,11 @@ import { lang, texts } from "./text";
 
 const t = texts(
   {
-    days: "{d} d {h} h", hours: "{h} h {m} min", minutes: "{m} min", seconds: "{s} s",
+    days: "{d} d {h} h", daysOnly: "{d} d", hours: "{h} h {m} min", minutes: "{m} min", seconds: "{s} s",
     ago: "{span} ago", now: "just now", yes: "yes", no: "no",
   },
   {
-    days: "{d} 天 {h} 小时", hours: "{h} 小时 {m} 分", minutes: "{m} 分钟", seconds: "{s} 秒",
+    days: "{d} 天 {h} 小时", daysOnly: "{d} 天", hours: "{h} 小时 {m} 分", minutes: "{m} 分钟", seconds: "{s} 秒",
     ago: "{span}前", now: "刚刚", yes: "是", no: "否",
   },
 );
@@ -26,7 +26,7 @@ export function bytes(value: unknown): string {
   let unit = 0;
   // Not "1024 KiB": what rounds up to the next unit is shown in it.
   for (; n >= 1023.5 && unit < units.length - 1; unit++) n /= 1024;
-  return `${unit === 0 || n >= 99.95 ? Math.round(n) : n.toFixed(1)} ${units[unit]}`;
+  return `${n >= 99_999.5 ? huge(n) : unit === 0 || n >= 99.95 ? Math.round(n) : n.toFixed(1)} ${units[unit]}`;
 }
 
 export const speed = (value: unknown): string => (isNumber(value) && value >= 0 ? `${bytes(value)}/s` : dash);
@@ -39,6 +39,7 @@ export function span(seconds: unknown): string {
   const d = Math.floor(whole / 86400);
   const h = Math.floor(whole / 3600) % 24;
   const m = Math.floor(whole / 60) % 60;
+  if (d >= 100_000) return t("daysOnly", { d: huge(d) });
   if (d > 0) return t("days", { d, h });
   if (h > 0) return t("hours", { h, m });
   return m > 0 ? t("minutes", { m }) : t("seconds", { s: whole });
@@ -61,13 +62,19 @@ function made<T extends Intl.NumberFormat | Intl.DateTimeFormat>(name: string, m
   return formats.get(key) as T;
 }
 
+/** What has so many digits that nobody counts them: 1.23E308. */
+const huge = (value: number): string => made("huge", (l) => new Intl.NumberFormat(l, { notation: "scientific", maximumSignificantDigits: 3 })).format(value);
+
 /** Below 1, digits count from the first that is not 0: a small number is not none. */
 export function number(value: unknown, digits = 2): string {
   if (!isNumber(value)) return dash;
+  if (Math.abs(value) >= 1e15) return huge(value);
   const small = digits > 0 && Math.abs(value) < 1 && Math.abs(value) >= 1e-9;
   return made(small ? "small" : `n${digits}`, (l) => new Intl.NumberFormat(l, small ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: digits })).format(value);
 }
 export const count = (value: unknown): string => number(value, 0);
+/** The load of the last 1, 5 and 15 minutes. */
+export const loads = (list: readonly number[]): string => list.map((n) => (Math.abs(n) < 1e6 ? n.toFixed(2) : number(n))).join("  ");
 export const dateTime = (ms: unknown): string =>
   isNumber(ms) && Math.abs(ms) < 8.64e15 ? made("dt", (l) => new Intl.DateTimeFormat(l, { dateStyle: "medium", timeStyle: "medium" })).format(ms) : dash;
 export const time = (ms: unknown): string =>

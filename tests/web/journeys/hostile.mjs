@@ -34,6 +34,7 @@ export default async function (j) {
     for (const n of texts.keys()) {
       await j.go(page, `/machine/h${n}`);
       await j.until(page, (text) => document.querySelector(".machine h1")?.textContent.includes(text), texts[n].slice(0, 40)); // and not the one of before
+      if (texts[n] === "huge") await huge(j, page, width);
       await j.fits(page, `machine h${n} at ${width}`);
       // The window's title is text, too, and what follows the name in it stays behind it.
       await j.until(page, () => document.title.includes(" · "));
@@ -44,4 +45,15 @@ export default async function (j) {
     await page.context().close();
   }
   j.quiet();
+}
+
+/** Numbers of 300 digits are shown in few, in tables, tiles and below charts, and nothing lies upon anything else. */
+async function huge(j, page, width) {
+  await j.until(page, () => /\dE\d{3}/.test(document.querySelector('[data-collector="zoo"] .chart .value')?.innerText ?? "") && document.querySelector(".chart canvas"));
+  const seen = await page.evaluate(() => {
+    const text = document.querySelector("main").innerText;
+    const out = [...document.querySelectorAll(".legend, .tile, .pairs dd, .cells td")].filter((e) => e.scrollWidth > e.clientWidth + 1);
+    return { long: text.match(/\S*(?:\de\+\d|\d{9})\S*/g) ?? [], out: out.map((e) => `${e.className} ${e.innerText}`) };
+  });
+  j.assert.deepEqual(seen, { long: [], out: [] }, `figures at ${width}`);
 }

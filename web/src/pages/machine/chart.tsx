@@ -8,7 +8,7 @@ import "uplot/dist/uPlot.min.css";
 import { bytes, dash, dateTime, degrees, duration, number, percent, speed, time } from "../../format";
 import { lang } from "../../text";
 import { isDark } from "../../theme";
-import { byteSteps, COLOURS, scaleEnd, timeSteps, type ChartSpec, type Unit } from "./charts";
+import { byteSteps, COLOURS, FARTHEST, scaleEnd, timeSteps, type ChartSpec, type Unit } from "./charts";
 import { lonely, type History } from "./history";
 import { t, wordOr } from "./words";
 
@@ -77,7 +77,7 @@ function options({ spec, range, onZoom }: ChartProps, box: HTMLElement, style: C
     },
     scales: {
       x: { time: true, range: () => [...range.peek()] as [number, number] },
-      y: { range: (_, low, high) => [Math.min(0, low ?? 0), scaleEnd(spec.max, high ?? 0)] },
+      y: { range: (_, low, high) => [Math.max(-FARTHEST, Math.min(0, low ?? 0)), scaleEnd(spec.max, high ?? 0)] },
     },
     axes: [
       { stroke: soft, grid, ticks: { show: false }, values: timeMarks, size: 28 * by, space: 64 * by, font },

@@ -157,8 +157,10 @@ export function allowed(wished: number, history: "store" | "ring" | "", retentio
   return all.includes(wished) ? wished : choices[choices.length - 1]!;
 }
 
+/** From here on a scale ends where it may: what is twice as far cannot be reckoned with. */
+export const FARTHEST = 8e307;
 /** The end of a scale: what it ends at by itself, unless a value is above it. */
-export const scaleEnd = (max: number | undefined, high: number): number => (max !== undefined && high <= max ? max : high > 0 ? high * 1.08 : 1);
+export const scaleEnd = (max: number | undefined, high: number): number => (max !== undefined && high <= max ? max : high > 0 ? Math.min(FARTHEST, high * 1.08) : 1);
 
 /**
  * A range of time, zoomed about its middle or moved by parts of itself: never into the future, never below ten seconds,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 import { describe, expect, test } from "vitest";
-import { allowed, charts, parseName, scaleEnd, spans, unitOf, zoomed } from "./charts";
+import { allowed, charts, FARTHEST, parseName, scaleEnd, spans, unitOf, zoomed } from "./charts";
 import { bridged, flatten, History, lonely, parsePast, rowAt, valueAt } from "./history";
 import { rightOf } from "./row";
 
@@ -232,5 +232,6 @@ test("a scale of shares ends at 100 % unless there is more", () => {
   expect([scaleEnd(100, 3), scaleEnd(100, 99.9), scaleEnd(100, 100)]).toEqual([100, 100, 100]);
   expect(scaleEnd(100, 200)).toBeCloseTo(216);
   expect([scaleEnd(undefined, 0), scaleEnd(undefined, -5)]).toEqual([1, 1]);
+  expect(scaleEnd(undefined, Number.MAX_VALUE) + FARTHEST).toBeLessThan(Infinity);
   for (const chart of charts(["cpu.percent", "zoo.full_percent", "memory.used_percent"])) expect(chart.max).toBe(100);
 });

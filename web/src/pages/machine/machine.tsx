@@ -7,7 +7,7 @@ import { call } from "../../api";
 import { now } from "../../clock";
 import { details, summary, type Details, type Summary } from "../../figures";
 import { Flag } from "../../flags";
-import { ago, bytes, dash, dateTime, degrees, firm, percent, plain, span, speed, words } from "../../format";
+import { ago, bytes, dash, dateTime, degrees, firm, loads, percent, plain, span, speed, words } from "../../format";
 import { link, skew } from "../../live";
 import { machines, titleOf, type Machine, type Row } from "../../machines";
 import { cameFrom } from "../../returning";
@@ -196,7 +196,7 @@ function Tile({ label, value, text, more }: { label: string; value?: number | un
 function Tiles({ s }: { s: Summary }) {
   return (
     <dl class="tiles">
-      {s.cpu !== undefined && <Tile label={t("cpu")} value={s.cpu} text={percent(s.cpu)} more={s.load.length > 0 ? `${t("load")} ${s.load.map((n) => n.toFixed(2)).join("  ")}` : ""} />}
+      {s.cpu !== undefined && <Tile label={t("cpu")} value={s.cpu} text={percent(s.cpu)} more={s.load.length > 0 ? `${t("load")} ${loads(s.load)}` : ""} />}
       {s.memory !== undefined && <Tile label={t("memory")} value={s.memory} text={percent(s.memory)} more={usedOf(s.memoryUsed, s.memoryTotal)} />}
       {s.swap !== undefined && <Tile label={t("swap")} value={s.swap} text={percent(s.swap)} more={usedOf(s.swapUsed, s.swapTotal)} />}
       {s.disk !== undefined && <Tile label={t("disk")} value={s.disk} text={percent(s.disk)} more={diskUsed(s)} />}

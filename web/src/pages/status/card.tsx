@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 import { now } from "../../clock";
 import { summary, type Summary } from "../../figures";
-import { ago, bytes, percent, span, speed } from "../../format";
+import { ago, bytes, count, loads, percent, span, speed } from "../../format";
 import { Flag } from "../../flags";
 import { titleOf, type Machine, type Row } from "../../machines";
 import { href } from "../../router";
@@ -14,7 +14,7 @@ export const stateClass = (machine: Machine): string => (machine.online ? "" : m
 export const stateText = (machine: Machine): string => t(machine.online ? "online" : machine.lastSeen ? "offline" : "never");
 
 const about = (machine: Machine, s: Summary): readonly string[] =>
-  [machine.location, s.platform, s.cores ? t("cores", { n: s.cores }) : "", s.memoryTotal ? bytes(s.memoryTotal) : ""].filter(Boolean);
+  [machine.location, s.platform, s.cores ? t("cores", { n: count(s.cores) }) : "", s.memoryTotal ? bytes(s.memoryTotal) : ""].filter(Boolean);
 
 /** "↓ 1.2 MiB/s", the arrow in words for those who do not see it. */
 export function Speed({ way, value }: { way: "rx" | "tx"; value: number | undefined }) {
@@ -46,7 +46,7 @@ export function Card({ row }: { row: Row }) {
         {facts.length > 0 ? <Beside list={facts} /> : "\u00a0"}
       </p>
       <div class={s.swap === undefined && !s.stuck ? "bars" : "bars four"}>
-        {s.cpu !== undefined && <Meter label={t("cpu")} value={s.cpu} text={percent(s.cpu)} title={s.load.length > 0 ? s.load.map((n) => n.toFixed(2)).join("  ") : ""} />}
+        {s.cpu !== undefined && <Meter label={t("cpu")} value={s.cpu} text={percent(s.cpu)} title={loads(s.load)} />}
         {s.memory !== undefined && <Meter label={t("memory")} value={s.memory} text={percent(s.memory)} title={usedOf(s.memoryUsed, s.memoryTotal)} />}
         {s.swap !== undefined && <Meter label={t("swap")} value={s.swap} text={percent(s.swap)} title={usedOf(s.swapUsed, s.swapTotal)} />}
         {s.disk !== undefined && <Meter label={t("disk")} value={s.disk} text={percent(s.disk)} title={diskUsed(s)} />}

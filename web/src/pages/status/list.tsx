@@ -3,7 +3,7 @@
 import { computed, signal } from "@preact/signals";
 import { now } from "../../clock";
 import { summary } from "../../figures";
-import { ago, dash, percent, span, speed } from "../../format";
+import { ago, dash, loads, percent, span, speed } from "../../format";
 import { Flag } from "../../flags";
 import { titleOf, type Row } from "../../machines";
 import { Beside, level } from "../../ui";
@@ -57,7 +57,7 @@ function Line({ row }: { row: Row }) {
           )}
         </div>
       </th>
-      <Share label={t("cpu")} value={s.cpu} title={s.load.map((n) => n.toFixed(2)).join("  ")} />
+      <Share label={t("cpu")} value={s.cpu} title={loads(s.load)} />
       <Share label={t("memory")} value={s.memory} title={usedOf(s.memoryUsed, s.memoryTotal)} />
       {wide && <Share label={t("swap")} value={s.swap} title={usedOf(s.swapUsed, s.swapTotal)} />}
       <Share label={t("disk")} value={s.disk} title={diskUsed(s)} />
