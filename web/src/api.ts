@@ -24,6 +24,9 @@ export class ApiError extends Error {
   }
 }
 
+/** The server is not there: nobody answered, or a proxy in its place. */
+export const isAway = (error: unknown): boolean => error instanceof ApiError && (error.code === "NO_ANSWER" || [502, 503, 504].includes(error.status));
+
 /** Understands the three forms of errors that the server has. */
 export function errorOf(status: number, body: unknown, retryAfter = 0): ApiError {
   const outer = body !== null && typeof body === "object" ? (body as Record<string, unknown>) : {};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 import { expect, test } from "vitest";
-import { ApiError, errorOf } from "./api";
+import { ApiError, errorOf, isAway } from "./api";
 import { details, summary } from "./figures";
 import { backOff, pause } from "./live";
 import { readLogin, returnPath } from "./pages/login/logic";
@@ -38,6 +38,11 @@ test("errors of all three forms", () => {
   expect(errorOf(404, { error: "text" })).toMatchObject({ code: "HTTP_404", message: "text" });
   expect(errorOf(401, { code: "unauthorized", message: "m" })).toMatchObject({ code: "unauthorized", message: "m" });
   for (const odd of [undefined, null, 5, "x", []]) expect(errorOf(502, odd)).toMatchObject({ code: "HTTP_502", message: "" });
+});
+
+test("a server that is away is told from one that says no", () => {
+  for (const away of [new ApiError(0, "NO_ANSWER", ""), new ApiError(200, "NO_ANSWER", ""), errorOf(502, undefined), errorOf(503, {}), errorOf(504, "x")]) expect(isAway(away)).toBe(true);
+  for (const other of [undefined, new Error("x"), new ApiError(0, "ABORTED", ""), errorOf(401, {}), errorOf(403, {}), errorOf(500, {})]) expect(isAway(other)).toBe(false);
 });
 
 test("a site that says nothing has the machines and nothing else", () => {

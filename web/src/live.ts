@@ -8,6 +8,14 @@ import { loadSite, site, siteKnown } from "./site";
 
 export type LinkState = "connecting" | "live" | "lost" | "refused";
 export const link = signal<LinkState>("connecting");
+/** Calls back whenever the link turns live from now on, until what it gives is called. */
+export function onLive(then: () => void): () => void {
+  let was = link.peek();
+  return link.subscribe((state) => {
+    if (state === "live" && was !== "live") then();
+    was = state;
+  });
+}
 /** The server's clock less ours, in ms: "last seen" is the server's time. */
 export const skew = signal(0);
 

@@ -2,7 +2,7 @@
 // What stands around every page: the head with navigation, state of the link, theme and language; notices; and which page is shown.
 import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { hurry, link } from "./live";
+import { hurry, link, onLive } from "./live";
 import { machines } from "./machines";
 import { useReturning } from "./returning";
 import { go, href, match, place, type Params } from "./router";
@@ -109,6 +109,23 @@ function Link() {
 /** Kept across pages: a page that was loaded once is there at once. */
 const loaded = new Map<Page, ComponentType<PageProps>>();
 
+/** A style sheet that could not be loaded is not asked for a second time by the bundler's loader: its link is made anew, before its page is. */
+const unstyled = new Set<HTMLLinkElement>();
+addEventListener("error", ({ target }) => target instanceof HTMLLinkElement && target.rel === "stylesheet" && unstyled.add(target), true);
+const restyled = (): Promise<unknown> =>
+  Promise.all(
+    [...unstyled].map(
+      (old) =>
+        new Promise((done, failed) => {
+          const link = old.cloneNode() as HTMLLinkElement;
+          link.onload = done;
+          link.onerror = failed;
+          unstyled.delete(old);
+          old.replaceWith(link);
+        }),
+    ),
+  );
+
 function Shown({ page, params }: { page: Page; params: Params }) {
   const [, drawn] = useState(0);
   const [failed, setFailed] = useState(false);
@@ -118,7 +135,8 @@ function Shown({ page, params }: { page: Page; params: Params }) {
     setFailed(false);
     if (Component || !page.load) return;
     let wanted = true;
-    page.load().then(
+    const load = page.load;
+    restyled().then(load).then(
       (module) => {
         loaded.set(page, module.default);
         if (wanted) drawn((n) => n + 1);
@@ -127,6 +145,8 @@ function Shown({ page, params }: { page: Page; params: Params }) {
     );
     return () => void (wanted = false);
   }, [page, tries]);
+  // What the server was away for is there when it is back. A file that is missing then belongs to another version.
+  useEffect(() => (failed ? onLive(() => setTries((n) => n + 1)) : undefined), [failed]);
   if (Component) return <Component params={params} query={place.value.query} />;
   if (!failed) return <Loading />;
   if (link.value !== "live")

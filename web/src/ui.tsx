@@ -3,7 +3,8 @@
 import { signal } from "@preact/signals";
 import { Fragment, type ComponentChildren, type JSX } from "preact";
 import { useCallback, useEffect, useId, useRef, useState } from "preact/hooks";
-import { ApiError } from "./api";
+import { ApiError, isAway } from "./api";
+import { onLive } from "./live";
 import { t } from "./words";
 
 /** A name from outside: its direction does not touch what stands around it; what is too long is cut by CSS and whole in the title. */
@@ -207,7 +208,10 @@ export interface Asked<T> {
   readonly reload: () => void;
 }
 
-/** Calls ask at once and when one of deps changes; what an older call answers late is dropped. Data stays while it is loaded again. */
+/**
+ * Calls ask at once and when one of deps changes; what an older call answers late is dropped. Data stays while it is loaded again.
+ * Whoever found nobody there asks again when the server is back.
+ */
 export function useAsked<T>(ask: () => Promise<T>, deps: readonly unknown[]): Asked<T> {
   const [state, setState] = useState<{ data: T | undefined; error: unknown; loading: boolean }>({ data: undefined, error: undefined, loading: true });
   const turn = useRef(0);
@@ -223,5 +227,6 @@ export function useAsked<T>(ask: () => Promise<T>, deps: readonly unknown[]): As
     reload();
     return () => void turn.current++;
   }, [reload]);
+  useEffect(() => (isAway(state.error) ? onLive(reload) : undefined), [state.error, reload]);
   return { ...state, reload };
 }

@@ -10,15 +10,30 @@ export default async function (j) {
   const kept = await j.open();
   await j.login(kept);
   await j.go(kept, "/");
+  // Whoever goes to a page while the server is away: to one that was seen before, and to ones that are still to be loaded.
+  const asking = await j.open();
+  await j.login(asking);
+  await j.go(asking, "/keys");
+  await asking.getByRole("button", { name: "New key" }).first().waitFor();
+  await j.go(asking, "/");
+  const first = await j.open();
+  await j.login(first);
+  await j.go(first, "/");
+  const unseen = await j.open();
+  const late = [asking, first, unseen];
   const sockets = [];
   kept.on("websocket", (socket) => sockets.push(socket.url()));
-  for (const page of [status, machine, mine, kept]) {
+  for (const page of [status, machine, mine, kept, ...late]) {
     await j.live(page);
     await page.evaluate(() => (window.same = 1));
   }
   await status.waitForSelector('.card[data-id="demo"][data-online="true"]');
   await j.ask("stop");
-  for (const page of [status, machine, mine]) await page.waitForSelector('#link[data-state="lost"]');
+  for (const page of [status, machine, mine, ...late]) await page.waitForSelector('#link[data-state="lost"]');
+  await j.go(asking, "/keys");
+  await j.go(first, "/account");
+  await j.go(unseen, "/machine/demo");
+  for (const page of late) await j.until(page, () => document.querySelector("main .state-box:not(.loading)")?.innerText.includes("not responding"));
   assert.equal(await status.locator('.card[data-id="demo"]').count(), 1, "what was known stays to be seen");
   assert.ok((await status.locator("#link").innerText()).length > 5, "and it says that it is old");
   await status.waitForTimeout(2000);
@@ -34,6 +49,16 @@ export default async function (j) {
   for (const page of [status, machine, mine]) {
     await j.live(page, 40_000);
     assert.equal(await page.evaluate(() => window.same), 1);
+  }
+  // They have what they went for without anybody doing anything, and it looks as it should.
+  await asking.getByRole("button", { name: "New key" }).first().waitFor({ timeout: 40_000 });
+  await first.waitForSelector("main input[type=password]", { timeout: 40_000 });
+  await unseen.waitForSelector(".chart canvas", { timeout: 40_000 });
+  assert.equal(await unseen.locator(".machine").evaluate((e) => getComputedStyle(e).display), "grid", "the page that was loaded late has its style sheet");
+  for (const page of late) {
+    await j.live(page, 40_000);
+    assert.equal(await page.evaluate(() => window.same), 1);
+    assert.equal(await page.locator("main .state-box.error").count(), 0);
   }
   await status.waitForSelector('.card[data-id="demo"][data-online="true"]', { timeout: 40_000 });
   const before = await status.locator('.card[data-id="demo"]').innerText();

@@ -8,7 +8,7 @@ import { now } from "../../clock";
 import { details, summary, type Details, type Summary } from "../../figures";
 import { Flag } from "../../flags";
 import { ago, bytes, dash, dateTime, degrees, firm, loads, percent, plain, span, speed, words } from "../../format";
-import { link, skew } from "../../live";
+import { onLive, skew } from "../../live";
 import { machines, titleOf, type Machine, type Row } from "../../machines";
 import { cameFrom } from "../../returning";
 import { href, parsePlace } from "../../router";
@@ -111,11 +111,7 @@ function useRecorder(key: string, span: number, zoom: Range | null): Recorder {
     };
     void load();
     const timer = setInterval(load, AGAIN_MS);
-    let was = link.peek();
-    const unlink = link.subscribe((state) => {
-      if (state === "live" && was !== "live") void load(); // what came meanwhile, or failed
-      was = state;
-    });
+    const unlink = onLive(() => void load()); // what came meanwhile, or failed
     return () => {
       unlink();
       stop.abort();
