@@ -54,6 +54,7 @@ HUGE = {
     "system": {"uptime": 1e308, "boot_time": 1e308, "temperatures": [{"name": "t", "celsius": 1e308}]},
     "zoo": {"great": 1e308, "low": -1e300, "most": 1.7976931348623157e308, "list": [1e308] * 8, "both": [1e308, -1.7e308], "all_bytes": 1e308, "x_speed": 1e308, "y_seconds": 1e308,
             "z_percent": 1e308, "rows": [{"name": f"row {n}", "value": 1e308 * (-1) ** n} for n in range(8)]},
+    "herd": {f"sheep_{n}": "woolly" for n in range(250)},
 }
 
 

@@ -50,6 +50,11 @@ export default async function (j) {
 /** Numbers of 300 digits are shown in few, in tables, tiles and below charts, and nothing lies upon anything else. */
 async function huge(j, page, width) {
   await j.until(page, () => /\dE\d{3}/.test(document.querySelector('[data-collector="zoo"] .chart .value')?.innerText ?? "") && document.querySelector(".chart canvas"));
+  const herd = page.locator('[data-collector="herd"]');
+  await herd.waitFor();
+  j.assert.equal(await herd.locator("dd").count(), 200, "very many values are not all drawn at once");
+  await herd.getByRole("button", { name: "Show the other 50 values" }).click();
+  await j.until(page, () => document.querySelectorAll('[data-collector="herd"] dd').length === 250 && !document.querySelector(".more-values"));
   const seen = await page.evaluate(() => {
     const text = document.querySelector("main").innerText;
     const out = [...document.querySelectorAll(".legend, .tile, .pairs dd, .cells td")].filter((e) => e.scrollWidth > e.clientWidth + 1);

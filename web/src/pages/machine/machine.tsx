@@ -372,8 +372,14 @@ function System({ machine, s, d }: { machine: Machine; s: Summary; d: Details })
   );
 }
 
+/** So many values of a collector are shown at once: the others come when they are asked for. */
+const MOST_VALUES = 200;
+
 /** What a collector reports that nothing here knows of: its charts, and all its values. */
 function Other({ name, values, specs, recorder, onZoom, lazy }: { name: string; values: Readonly<Record<string, unknown>>; specs: readonly ChartSpec[]; recorder: Recorder; onZoom: (range: Range | null) => void; lazy: boolean }) {
+  const [all, setAll] = useState(false);
+  const list = Object.entries(values);
+  const shown = all ? list : list.slice(0, MOST_VALUES);
   return (
     <section class="other" data-collector={name}>
       <h2>
@@ -385,7 +391,7 @@ function Other({ name, values, specs, recorder, onZoom, lazy }: { name: string; 
         ))}
         <div class="panel">
           <dl class="pairs">
-            {Object.entries(values).map(([key, value]) => (
+            {shown.map(([key, value]) => (
               <div key={key}>
                 <dt>
                   <Name text={words(key)} />
@@ -396,6 +402,11 @@ function Other({ name, values, specs, recorder, onZoom, lazy }: { name: string; 
               </div>
             ))}
           </dl>
+          {shown.length < list.length && (
+            <button type="button" class="more-values" onClick={() => setAll(true)}>
+              {t("moreValues", { n: list.length - shown.length })}
+            </button>
+          )}
         </div>
       </div>
     </section>
