@@ -64,8 +64,10 @@ if (typeof window !== "undefined")
   window.addEventListener("storage", (event) => {
     if (event.key !== "muster.session" || remembered("session", "session")) return; // this tab has a session of its own
     const now = parseSession(event.newValue);
-    if (now) session.value = now;
-    else {
+    if (now) {
+      farewell.value = "";
+      session.value = now;
+    } else {
       farewell.value = "left";
       session.value = null;
     }

@@ -59,6 +59,19 @@ export default async function (j) {
   await page.waitForSelector("#login, #sign-in");
   j.quiet(["401"]);
 
+  // Whoever signs in in one tab, to stay, is signed in in the others: the one that asks for a login goes on to what was wanted.
+  const waiting = await j.open("#/keys");
+  await waiting.waitForSelector("#login");
+  const beside = await waiting.context().newPage();
+  await beside.goto(`${j.url}/#/login`);
+  await beside.fill("#login input[name=username]", j.user);
+  await beside.fill("#login input[name=password]", `${j.password}x`);
+  await beside.check("#login input[name=stay]");
+  await beside.click("#login button[type=submit]");
+  await beside.waitForSelector("#sign-out");
+  await j.until(waiting, () => location.hash === "#/keys" && document.querySelector("#sign-out") && !document.querySelector("#login"));
+  await waiting.context().close();
+
   // An administrator.
   const admin = await j.open();
   await j.login(admin, "admin", j.adminPassword);

@@ -21,8 +21,15 @@ export default function LoginPage({ query }: PageProps) {
   const form = useRef<HTMLFormElement>(null);
   const to = returnPath(query.get("to"));
 
+  // Who is signed in has no business here; that may happen in another tab as well.
+  const mine = useRef(false);
+  const somebody = session.value !== null;
   useEffect(() => {
-    if (session.value) return go(to, { replace: true });
+    if (somebody && !mine.current) go(to, { replace: true });
+  }, [somebody]);
+
+  useEffect(() => {
+    if (somebody) return;
     const soon = setTimeout(() => form.current?.querySelector("input")?.focus()); // after the frame, which takes the focus for a new page
     return () => clearTimeout(soon);
   }, []);
@@ -45,6 +52,7 @@ export default function LoginPage({ query }: PageProps) {
       const answer = await call("/api/auth/login", { method: "POST", body: { username: name.trim(), password }, quiet401: true });
       const made: Session | null = readLogin(answer);
       if (!made) throw new Error(t("odd"));
+      mine.current = true; // where to go from here is known below
       signedIn(made, stay);
       if (isOneTime(answer)) go("/account", { query: { first: "1" }, replace: true });
       else if (form.current) go(to, { replace: true }); // who has gone elsewhere meanwhile stays there
