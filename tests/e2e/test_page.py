@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import threading
 import time
 
@@ -310,6 +311,8 @@ def test_machines_of_users_whatever_they_send(server, browser):
         eventually(lambda: online(driver, "evil") == "true")
         assert fact(driver, "fine", "Owner") == "<i>Ann</i>" == fact(driver, "evil", "Owner")
         assert "CPU" not in bars(driver, "evil")
+        # Who has nothing that a card knows still says that it reports.
+        assert re.search(r"\b\d+ other figures\b", card(driver, "evil").text) and "other figure" not in card(driver, "fine").text
         for id, word in (("evil", "Zoo"), ("fine", "Lions")):
             driver.execute_script("location.hash = '#/machine/' + arguments[0];", id)
             eventually(lambda: word in page(driver))

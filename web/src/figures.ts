@@ -104,6 +104,9 @@ export interface Details {
 
 const known = new Set(["cpu", "memory", "disk", "network", "system", "agent"]);
 
+/** How many figures there are of collectors that this page does not know. */
+export const othersOf = (metrics: Metrics): number => Object.entries(metrics).reduce((sum, [name, value]) => (known.has(name) ? sum : sum + Object.keys(values(value)).length), 0);
+
 /** What the page of one machine shows besides. */
 export function details(metrics: Metrics): Details {
   const cpu = values(own(metrics, "cpu"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 import { expect, test } from "vitest";
 import { ApiError, errorOf, isAway } from "./api";
-import { details, summary } from "./figures";
+import { details, othersOf, summary } from "./figures";
 import { backOff, pause } from "./live";
 import { readLogin, returnPath } from "./pages/login/logic";
 import { parts, whole } from "./pages/status/window";
@@ -72,6 +72,7 @@ test("figures of any kind", () => {
   expect(d.disks[0]).toMatchObject({ name: "", percent: 5 });
   expect(d.perCore).toEqual([1]);
   expect(d.others.map(([name]) => name)).toEqual(["__proto__", "zoo"]);
+  expect(othersOf({ cpu: { percent: 1 }, zoo: { lions: 3, text: "x" }, ups: { charge: 5 }, odd: [1], none: null } as never)).toBe(3);
 });
 
 test("of a long list only what is near the screen is drawn, and its height is that of all", () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 import { now } from "../../clock";
-import { summary, type Summary } from "../../figures";
+import { othersOf, summary, type Summary } from "../../figures";
 import { ago, bytes, count, loads, percent, span, speed } from "../../format";
 import { Flag } from "../../flags";
 import { titleOf, type Machine, type Row } from "../../machines";
@@ -30,6 +30,8 @@ export function Card({ row }: { row: Row }) {
   const machine = row.data.value;
   const s = summary(machine.metrics);
   const facts = about(machine, s);
+  const bare = [s.cpu, s.memory, s.swap, s.disk].every((share) => share === undefined);
+  const others = bare ? othersOf(machine.metrics) : 0;
   return (
     <article class={`card ${stateClass(machine)}`} data-id={machine.id} data-online={String(machine.online)}>
       <header>
@@ -50,6 +52,7 @@ export function Card({ row }: { row: Row }) {
         {s.memory !== undefined && <Meter label={t("memory")} value={s.memory} text={percent(s.memory)} title={usedOf(s.memoryUsed, s.memoryTotal)} />}
         {s.swap !== undefined && <Meter label={t("swap")} value={s.swap} text={percent(s.swap)} title={usedOf(s.swapUsed, s.swapTotal)} />}
         {s.disk !== undefined && <Meter label={t("disk")} value={s.disk} text={percent(s.disk)} title={diskUsed(s)} />}
+        {others > 0 && <p class="soft">{t("others", { n: others })}</p>}
         {!machine.lastSeen && !machine.online && <p class="soft">{t("waiting")}</p>}
       </div>
       <dl class="facts">
