@@ -24,8 +24,9 @@ export class ApiError extends Error {
   }
 }
 
-/** The server is not there: nobody answered, or a proxy in its place. */
-export const isAway = (error: unknown): boolean => error instanceof ApiError && (error.code === "NO_ANSWER" || [502, 503, 504].includes(error.status));
+/** The server is not there: nobody answered, or a proxy in its place. A 503 of its own has words: it is there, and lacks something. */
+export const isAway = (error: unknown): boolean =>
+  error instanceof ApiError && (error.code === "NO_ANSWER" || (["HTTP_502", "HTTP_503", "HTTP_504"].includes(error.code) && error.message === ""));
 
 /** Understands the three forms of errors that the server has. */
 export function errorOf(status: number, body: unknown, retryAfter = 0): ApiError {

@@ -42,7 +42,7 @@ test("errors of all three forms", () => {
 
 test("a server that is away is told from one that says no", () => {
   for (const away of [new ApiError(0, "NO_ANSWER", ""), new ApiError(200, "NO_ANSWER", ""), errorOf(502, undefined), errorOf(503, {}), errorOf(504, "x")]) expect(isAway(away)).toBe(true);
-  for (const other of [undefined, new Error("x"), new ApiError(0, "ABORTED", ""), errorOf(401, {}), errorOf(403, {}), errorOf(500, {})]) expect(isAway(other)).toBe(false);
+  for (const other of [undefined, new Error("x"), new ApiError(0, "ABORTED", ""), errorOf(401, {}), errorOf(403, {}), errorOf(500, {}), errorOf(503, { error: { code: "SERVICE_UNAVAILABLE", message: "" } }), errorOf(503, { error: "text" })]) expect(isAway(other)).toBe(false);
 });
 
 test("a site that says nothing has the machines and nothing else", () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 import { expect, test } from "vitest";
 import { ApiError } from "../../api";
-import { fieldError, finds, inText, isAway, isFinal, lengthOf, member, nextWait, rowsOf, timeOf, visible } from "./logic";
+import { fieldError, finds, inText, isFinal, lengthOf, member, nextWait, rowsOf, timeOf, visible } from "./logic";
 
 test("questions come slower after failures, and no sooner than the server wants", () => {
   expect(nextWait(2000, 0)).toBe(2000);
@@ -42,12 +42,6 @@ test("what would be hidden or turn the text around is seen", () => {
 test("a name turns nothing around it", () => {
   expect(inText("\u202eevil")).toBe("\u2068⟨202E⟩evil\u2069");
   expect(inText("a\u2069b")).toBe("\u2068a⟨2069⟩b\u2069"); // it cannot end the isolation itself
-});
-
-test("a server that is away is told from one that answers", () => {
-  expect(isAway(new ApiError(0, "NO_ANSWER", ""))).toBe(true);
-  expect(isAway(new ApiError(503, "X", ""))).toBe(false);
-  expect(isAway(undefined)).toBe(false);
 });
 
 test("a search wants all its words, in any order", () => {

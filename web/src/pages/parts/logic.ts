@@ -31,9 +31,6 @@ export function visible(text: string): string {
 /** A name within a sentence: its direction ends where it ends. */
 export const inText = (name: string): string => `\u2068${visible(name)}\u2069`;
 
-/** The server is not there at all: one note of it is enough for a page. */
-export const isAway = (error: unknown): boolean => error instanceof ApiError && error.status === 0;
-
 /** All words, in any order, whatever their case. */
 export function finds(search: string, ...where: readonly (string | null | undefined)[]): boolean {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);

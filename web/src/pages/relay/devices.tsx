@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
 // The devices of an endpoint: names, newest values, commands and what became of them.
 import { useState } from "preact/hooks";
+import { isAway } from "../../api";
 import { dateTime, plain } from "../../format";
 import { CopyText, Dialog, Empty, ErrorBox, Field, Loading, Name, notify, useAsked } from "../../ui";
-import { fieldError, finds, isAway, isFinal, lengthOf, timeOf, visible } from "../parts/logic";
+import { fieldError, finds, isFinal, lengthOf, timeOf, visible } from "../parts/logic";
 import { Act, Area, Badge, Failure, NothingFound, Search, Stale, useAction, When, type Tone } from "../parts/parts";
 import { usePolled } from "../parts/poll";
 import { t as parts } from "../parts/words";

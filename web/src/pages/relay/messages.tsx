@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: ISC
 // Messages as they come. They are asked for over REST: a connection of the page's own would count as one more of the endpoint's.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { isAway } from "../../api";
 import { dateTime, time } from "../../format";
 import { Empty, ErrorBox, Loading } from "../../ui";
 import { t as frame } from "../../words";
-import { finds, isAway, isFinal, timeOf, visible } from "../parts/logic";
+import { finds, isFinal, timeOf, visible } from "../parts/logic";
 import { Search, Stale } from "../parts/parts";
 import { usePolled } from "../parts/poll";
 import { listMessages } from "./api";
