@@ -113,14 +113,14 @@ void past_report(struct console *console, const struct mu_machine *machine)
   struct mu_str key = machine_key(machine);
   struct past *past = mu_map_get(console->pasts, key);
   int64_t now_ms = mu_now_ms();
+  /* One report of each step: taking a report apart costs several times what relaying it costs. */
+  if (past && !ring_due(past->ring, now_ms))
+    return;
   /* Where the past is stored, only since when a machine is public is to be known, which takes next to nothing. */
   struct mu_service store;
   bool stored = history_stored(console, &store);
   size_t most = stored ? STORED_MOST : (size_t)console->config->history_machines;
   if (most == 0)
-    return;
-  /* One report of each step: taking a report apart costs several times what relaying it costs. */
-  if (past && !ring_due(past->ring, now_ms))
     return;
   if (!past && !make_room(console, machine, most)) {
     mu_count(console->left_out, 1);
