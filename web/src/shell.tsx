@@ -117,11 +117,11 @@ const restyled = (): Promise<unknown> =>
     [...unstyled].map(
       (old) =>
         new Promise((done, failed) => {
-          const link = old.cloneNode() as HTMLLinkElement;
-          link.onload = done;
-          link.onerror = failed;
+          const anew = old.cloneNode() as HTMLLinkElement;
+          anew.onload = done;
+          anew.onerror = failed;
           unstyled.delete(old);
-          old.replaceWith(link);
+          old.replaceWith(anew);
         }),
     ),
   );

@@ -87,11 +87,11 @@ export function readFilter(query: URLSearchParams): LogFilter {
   };
 }
 
-/** The other way round; what is preset is left out. */
 /** Days are those of who reads, as the times in the table are. */
 export const dayBegins = (date: string): string => (date ? new Date(`${date}T00:00`).toISOString() : "");
 export const dayEnds = (date: string): string => (date ? new Date(`${date}T23:59:59.999`).toISOString() : "");
 
+/** The other way round; what is preset is left out. */
 export function writeFilter(filter: LogFilter): Record<string, string> {
   const query: Record<string, string> = {};
   for (const name of ["target", "action", "from", "to"] as const) if (filter[name]) query[name] = filter[name];

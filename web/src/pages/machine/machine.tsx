@@ -430,9 +430,10 @@ function useSpecs({ history, version }: Recorder, allKnown: boolean, allOthers: 
   return useMemo(() => {
     const all = charts(history.names(), history.units, Infinity, Infinity);
     const some = charts(history.names(), history.units, allKnown ? Infinity : undefined, allOthers ? Infinity : undefined);
-    const [known, others] = [some.filter((spec) => spec.of === undefined), some.filter((spec) => spec.of !== undefined)];
-    const allOf = (known: boolean): number => all.filter((spec) => (spec.of === undefined) === known).length;
-    return { known, others, moreKnown: allOf(true) - known.length, moreOthers: allOf(false) - others.length };
+    const isKnown = (spec: ChartSpec): boolean => spec.of === undefined;
+    const known = some.filter(isKnown);
+    const moreKnown = all.filter(isKnown).length - known.length;
+    return { known, others: some.filter((spec) => !isKnown(spec)), moreKnown, moreOthers: all.length - some.length - moreKnown };
   }, [history, names, allKnown, allOthers]);
 }
 
