@@ -88,7 +88,7 @@ class Postgres:
     def start(self):
         """Starts and waits until it answers; the same port every time."""
         assert not self.running()
-        settings = itertools.chain.from_iterable(("-c", f"{name}={value}") for name, value in SETTINGS.items())
+        settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]  # a second try needs them again
         deadline = time.monotonic() + 30
         while True:
             with open(self.log_path, "ab") as log:

@@ -3,6 +3,8 @@
 import hashlib
 import http.client
 import json
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -193,6 +195,21 @@ def test_database_gone_and_back(own_postgres, supabase):
         while users(project)[0] != 200:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_start_that_needs_two_tries_has_its_settings(own_postgres):
+    """After a crash the last child may still hold the shared memory, so that the first try ends."""
+    database = own_postgres.database()
+    child = database.value("select pg_backend_pid()")
+    os.kill(child, signal.SIGSTOP)
+    own_postgres.process.kill()
+    own_postgres.process.wait(30)
+    ending = threading.Timer(1, os.kill, (child, signal.SIGKILL))
+    ending.start()
+    own_postgres.start()
+    ending.join()
+    database.connection.close()
+    assert "shared memory" in own_postgres.log and database.value("show wal_level") == "logical"
 
 
 def test_never_the_systems_cluster(postgres):
