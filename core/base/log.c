@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@
 enum { LINE_MAX_BYTES = 2048, TOPICS_MAX = 64, HELD_MAX = 64 * 1024 };
 
 static _Atomic int lowest = MU_LOG_INFO;
-static _Atomic bool holding;
+static _Atomic bool holding, marking;
 static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mu_buf held; /* whole lines */
 static uint64_t held_lost;
@@ -31,6 +32,20 @@ void mui_log_sink(void (*sink)(void *context, enum mu_level level, const char *l
 {
   sink_fn = sink;
   sink_context = context;
+}
+
+void mui_log_journal(const char *stream)
+{
+  unsigned long long device, inode;
+  struct stat is;
+  atomic_store(&marking, stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                             fstat(STDERR_FILENO, &is) == 0 && is.st_dev == device && is.st_ino == inode);
+}
+
+const char *mui_log_mark(enum mu_level level)
+{
+  static const char *const marks[] = {"<7>", "<6>", "<4>", "<3>"}; /* sd-daemon(3) */
+  return atomic_load_explicit(&marking, memory_order_relaxed) ? marks[level] : "";
 }
 
 bool mu_log_enabled(enum mu_level level)
@@ -124,7 +139,8 @@ static void write_line(const mu_instance *in, enum mu_level level, const char *t
   time_t seconds = (time_t)(now / 1000);
   struct tm tm;
   gmtime_r(&seconds, &tm);
-  size_t at = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
+  size_t at = sink_fn ? 0 : (size_t)snprintf(line, sizeof line, "%s", mui_log_mark(level));
+  at += strftime(line + at, sizeof line - at, "%Y-%m-%dT%H:%M:%S", &tm);
   at += (size_t)snprintf(line + at, sizeof line - at, ".%03dZ %s: %s: ", (int)(now % 1000), words[level],
                          in ? in->name : "muster");
   at = mui_log_escape(line, at, sizeof line - 48, text);

@@ -9,6 +9,13 @@
 MUI_API void mui_log_level(enum mu_level level);
 /* Gets whole lines without newline instead of standard error; NULL restores. Tests only. */
 MUI_API void mui_log_sink(void (*sink)(void *context, enum mu_level level, const char *line), void *context);
+/*
+ * `stream`: $JOURNAL_STREAM, or NULL. Where it names standard error, a journal reads that: each line then begins with its priority, which
+ * the journal takes off. Before threads are.
+ */
+MUI_API void mui_log_journal(const char *stream);
+/* What a line of that level to standard error begins with: "<4>", or "" where no journal reads it. */
+MUI_API const char *mui_log_mark(enum mu_level level);
 /* While somebody types at the terminal lines wait, 64 KiB of them; letting go writes them. Any thread. */
 MUI_API void mui_log_hold(bool hold);
 /*

@@ -63,6 +63,8 @@ static int by_place(const void *a, const void *b)
 
 static void print_one(const struct mui_problem *problem, FILE *to)
 {
+  if (to == stderr)
+    fputs(mui_log_mark(problem->warning ? MU_LOG_WARN : MU_LOG_ERROR), to);
   if (problem->file && problem->line > 0)
     fprintf(to, "%s:%u: ", problem->file, problem->line);
   else if (problem->file)

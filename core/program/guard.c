@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/logging.h"
 #include "program/internal.h"
 
 #define END_MS 1900
@@ -30,8 +31,8 @@ static void doom(const struct mui_run *run)
   /* No log: who blocks the loop may hold it. */
   struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
   if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT))
-    dprintf(STDERR_FILENO, "%s: did not stop within %d ms and is ended without order\n", run->app.program->name,
-            END_MS);
+    dprintf(STDERR_FILENO, "%s%s: did not stop within %d ms and is ended without order\n", mui_log_mark(MU_LOG_ERROR),
+            run->app.program->name, END_MS);
   if (run->app.program->doomed)
     run->app.program->doomed();
   _exit(MUI_STATUS_RUNTIME);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <muster/plugin.h>
+#include "base/logging.h"
 #include "program/internal.h"
 
 enum { OPT_CHECK = 256, OPT_DESCRIBE, OPT_VERSION, OPT_HELP, OPT_PROBE, OPT_FLAG };
@@ -196,6 +197,7 @@ int mui_program_main(const struct mui_program *program, int argc, char **argv)
     options[5 + i] = (struct option){
         program->flags[i].name, program->flags[i].argument ? required_argument : no_argument, NULL, OPT_FLAG + (int)i};
   struct command command = {.program = program};
+  mui_log_journal(getenv("JOURNAL_STREAM"));
   int option;
   while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
     int status = take(&command, option, argc, argv);

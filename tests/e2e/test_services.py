@@ -66,6 +66,22 @@ def test_a_start_that_fails_is_never_ready(manager, name, conf):
         ear.recv(4096)
 
 
+@pytest.mark.parametrize("name, conf", [("musterd", SERVER), ("muster-agent", AGENT)])
+def test_the_journal_is_told_priorities(tmp_path, name, conf):
+    """`journalctl -p err` finds what went wrong."""
+    file, log = tmp_path / f"{name}.conf", tmp_path / "log"
+    file.write_text(conf.format(port=free_port()) + " nonsense = 1;")
+    file.chmod(0o600)
+    for stream in (True, False):
+        with open(log, "w") as to:
+            is_ = os.fstat(to.fileno())
+            env = {**os.environ, "JOURNAL_STREAM": f"{is_.st_dev}:{is_.st_ino + (not stream)}"}
+            assert subprocess.run([BUILD / "bin" / name, "-c", file], stderr=to, stdin=subprocess.DEVNULL, env=env, timeout=20).returncode == 78
+        begin = "<3>" if stream else ""
+        assert f"{begin}{file}:1: error: unknown option 'nonsense'" in log.read_text().splitlines()[0], log.read_text()
+        assert log.read_text().startswith(begin + str(tmp_path))
+
+
 def test_a_manager_that_has_gone(tmp_path):
     """Told once, and the server serves."""
     (tmp_path / "musterd.conf").write_text(SERVER.format(port=free_port()))

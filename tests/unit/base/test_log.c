@@ -2,6 +2,7 @@
 /* Promises of the log, the counters, the resources and the account of an instance. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -218,7 +219,43 @@ static void lines_wait_while_somebody_types(void)
   CU_ASSERT_PTR_NULL(strstr(out, "left out"));
 }
 
+static void say_each(mu_instance *in)
+{
+  char name[64];
+  struct stat is;
+  fstat(STDERR_FILENO, &is);
+  snprintf(name, sizeof name, "%llu:%llu", (unsigned long long)is.st_dev, (unsigned long long)is.st_ino + 1);
+  const char *not_ours[] = {NULL, "", "8", "x:y", name};
+  for (size_t i = 0; i < MU_COUNT(not_ours); i++) {
+    mui_log_journal(not_ours[i]);
+    mu_log(in, MU_LOG_ERROR, "as ever");
+  }
+  snprintf(name, sizeof name, "%llu:%llu", (unsigned long long)is.st_dev, (unsigned long long)is.st_ino);
+  mui_log_journal(name);
+  mu_log(in, MU_LOG_INFO, "fine");
+  mu_log(in, MU_LOG_WARN, "odd");
+  mu_log(in, MU_LOG_ERROR, "bad\n<0>worse");
+  mui_log_journal(NULL);
+}
+
+static void a_journal_is_told_priorities(void)
+{
+  char out[4096], *at = out, *line;
+  captured(say_each, out, sizeof out);
+  for (int i = 0; i < 5; i++) {
+    CU_ASSERT_PTR_NOT_NULL_FATAL(line = strsep(&at, "\n"));
+    CU_ASSERT(line[0] == '2' && strstr(line, "error: ")); /* the year */
+  }
+  static const char *const begins[] = {"<6>2", "<4>2", "<3>2"};
+  for (size_t i = 0; i < MU_COUNT(begins); i++) {
+    CU_ASSERT_PTR_NOT_NULL_FATAL(line = strsep(&at, "\n"));
+    CU_ASSERT(strncmp(line, begins[i], 4) == 0);
+  }
+  CU_ASSERT(at && *at == '\0'); /* and no line was forged */
+}
+
 static const struct unit_test tests[] = {
+    {"a journal is told priorities", a_journal_is_told_priorities},
     {"lines wait while somebody types", lines_wait_while_somebody_types},
     {"text from outside cannot forge lines", text_from_outside_cannot_forge_lines},
     {"limited lines come once a second per topic", limited_lines_come_once_a_second_per_topic},
