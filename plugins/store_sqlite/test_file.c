@@ -132,7 +132,7 @@ static void test_log_is_bounded(void)
   }
   printf("(%u reads) ", reads);
   printf("(log at most %ld KiB) ", most / 1024);
-  CU_ASSERT_TRUE(most < 64 << 20);
+  CU_ASSERT_TRUE(most < 96 << 20); /* of more than 120 MiB; the slower the reads, the longer until nobody is in it */
   for (int i = 0; i < 200 && file_size(wal) > 0; i++)
     turn_for(50);
   CU_ASSERT_EQUAL(file_size(wal), 0);

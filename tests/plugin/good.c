@@ -71,10 +71,15 @@ static void block(void *context)
 #endif
 
 #ifdef STUCK_JOB
+/* 1: the job is at work; 2: it may end. */
+MU_EXPORT _Atomic int gate;
+
 static int job(void *context)
 {
   (void)context;
-  usleep(400000);
+  gate = 1;
+  for (int i = 0; i < 20000 && gate != 2; i++)
+    usleep(1000);
   return 0;
 }
 #endif
@@ -130,6 +135,7 @@ static int start(void *self)
   mu_timer_start(timer, 300, 0);
 #endif
 #ifdef STUCK_JOB
+  gate = 0;
   struct mu_job work = {.size = sizeof(work), .work = job, .what = "sleep"};
   if (mu_work(good->in, &work) < 0)
     return MU_EUNAVAILABLE;
