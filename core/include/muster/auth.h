@@ -102,6 +102,8 @@ struct mu_auth {
   /**
    * Judges a credential: calls `done` exactly once, before returning (and returns 0) or later (and returns MU_PENDING).
    * Equal work for known and unknown ids; secrets compared by mu_secret_equal().
+   * No grant is older than what the provider has revoked: a row that was read before an `auth.revoked` of that user, and arrives
+   * after it, is read again.
    */
   int (*judge)(void *self, const struct mu_credential *credential, mu_auth_done done, void *context);
 };
