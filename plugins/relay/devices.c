@@ -466,6 +466,8 @@ static void named(void *context, const struct mu_result *result)
     for (size_t row = 0; row < result->rows && !name; row++)
       if (mu_str_equal(mu_result_at(result, row, 0)->text, mu_str(naming->uuids[i])))
         name = mu_result_at(result, row, 1);
+    if (device && device->asking)
+      continue; /* an identify on its way makes the row anew */
     if (device && !name)
       forget(device);
     else if (device && !mu_str_equal(name->text, mu_text_str(device->name)))

@@ -44,12 +44,12 @@ class MariaDB:
 class Relay:
     """A server with the relay, and its database as another program sees it."""
 
-    def __init__(self, kind, folder, database=None, options="", more=(), listen=None, wait=True):
+    def __init__(self, kind, folder, database=None, options="", more=(), listen=None, wait=True, store=""):
         self.kind, self.folder = kind, folder
         folder.mkdir(exist_ok=True)
         path = folder / "muster.db"
-        store = (f'{{ name = "store_sqlite"; config = {{ path = "{path}"; synchronous = "normal"; }}; }}' if kind == "sqlite" else
-                 f'{{ name = "store_mariadb"; config = {{ url = "{database.url()}"; }}; }}')
+        store = (f'{{ name = "store_sqlite"; config = {{ path = "{path}"; synchronous = "normal"; {store} }}; }}' if kind == "sqlite" else
+                 f'{{ name = "store_mariadb"; config = {{ url = "{database.url()}"; {store} }}; }}')
         self.plugins = [store, f'{{ name = "auth_accounts"; config = {{ jwt_secret = "{JWT_SECRET}"; password_file = "{folder}/admin-password"; attempts = 1000; }}; }}',
                         f'{{ name = "relay"; config = {{ {options} }}; }}', *more]
         self.listen, self.starts = listen, 0

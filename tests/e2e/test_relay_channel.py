@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import socket
+import sqlite3
 import struct
 import time
 import urllib.error
@@ -610,6 +611,25 @@ def test_a_device_that_is_deleted_with_data_pending(relay):
     assert a.identify("doomed", "back") == "back"
     a.say('{"data":{"y":1}}')
     eventually(lambda: "y" in data_of(relay, endpoint))
+
+
+@pytest.mark.slow
+def test_a_device_that_is_missed_while_it_identifies_itself_again(make):
+    """Nothing can be written for a while: the look for deleted rows comes before the row is made anew. Who was told "identified" is the device."""
+    relay = make(store="limits = { wait = 60.0; };")
+    endpoint = relay.endpoint()
+    a = relay.join(endpoint)
+    a.identify("doomed")
+    relay.db.sql("DELETE FROM devices WHERE endpoint_id = ?", endpoint.uuid)
+    other = sqlite3.connect(relay.db.path, timeout=20, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    a.say({"type": "identify", "deviceId": "doomed", "deviceName": "back"})
+    time.sleep(5)  # rows are looked for every 4 s
+    other.execute("ROLLBACK")
+    other.close()
+    assert a.json(20)["customName"] == "back"
+    a.say('{"data":{"y":1}}')
+    eventually(lambda: "y" in data_of(relay, endpoint), 20)
 
 
 def test_a_device_that_is_deleted_takes_no_data_of_others_along(relay):
