@@ -2,7 +2,8 @@
 /*
  * An auth backend that tests steer: it judges API keys and servers' secrets by their text, and what it answers at all by GET /test/oracle?mode=…
  *   "user:ID:CREDENTIAL", "admin:…", "machine:ID:CREDENTIAL" are good keys of that role
- *   up: answers; down: cannot tell now; slow: answers after 300 ms; never: does not answer; strict: knows nobody any more
+ *   up: answers; down: cannot tell now; slow: answers after 300 ms; never: does not answer; strict: knows nobody any more;
+ *   held: answers when it is told to do something else
  * GET /test/oracle?revoke=ID&credential=NAME emits auth.revoked.
  */
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include <muster/muster.h>
 
 enum { PENDING_MAX = 64, PART_MAX = 300 };
-enum mode { UP, DOWN, SLOW, NEVER, STRICT };
+enum mode { UP, DOWN, SLOW, NEVER, STRICT, HELD };
 
 struct answer {
   enum mu_verdict verdict;
@@ -105,9 +106,9 @@ static int judge(void *self, const struct mu_credential *credential, mu_auth_don
     answer.verdict = MU_AUTH_UNAVAILABLE;
   if (oracle->mode == NEVER)
     return MU_PENDING;
-  if (oracle->mode == SLOW && oracle->count < PENDING_MAX) {
+  if ((oracle->mode == SLOW || oracle->mode == HELD) && oracle->count < PENDING_MAX) {
     oracle->pending[oracle->count++] = answer;
-    if (!mu_timer_active(oracle->timer))
+    if (oracle->mode == SLOW && !mu_timer_active(oracle->timer))
       mu_timer_start(oracle->timer, 300, 0);
     return MU_PENDING;
   }
@@ -118,12 +119,14 @@ static int judge(void *self, const struct mu_credential *credential, mu_auth_don
 static int steer(void *self, mu_http *request)
 {
   struct oracle *oracle = self;
-  static const char *const modes[] = {"up", "down", "slow", "never", "strict"};
+  static const char *const modes[] = {"up", "down", "slow", "never", "strict", "held"};
   struct mu_str word;
   if (mu_http_query(request, "mode", &word))
     for (size_t i = 0; i < MU_COUNT(modes); i++)
       if (mu_str_equal(word, mu_str(modes[i])))
         oracle->mode = (enum mode)i;
+  if (oracle->mode != HELD && oracle->count && !mu_timer_active(oracle->timer))
+    mu_timer_start(oracle->timer, 1, 0);
   char id[PART_MAX], credential[PART_MAX] = "";
   if (mu_http_query(request, "revoke", &word) && copy(id, word)) {
     if (mu_http_query(request, "credential", &word))
