@@ -110,7 +110,7 @@ static int stand(void *context)
 
 static int dawdle(void *context)
 {
-  sleep_ms(800);
+  sleep_ms(1800);
   return quick(context);
 }
 
@@ -204,16 +204,17 @@ static void test_deadline_then_late(void)
   gate(false);
   struct item hung = {.give = 7}, next = {0};
   CU_ASSERT_EQUAL(submit(&frame, stand, &hung, 300), 0);
+  await_standing(1);
   CU_ASSERT_EQUAL(submit(&frame, quick, &next, 2000), 0); /* waits behind it */
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung.told, 2000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung.told, 5000));
   CU_ASSERT_EQUAL(hung.result, MU_ETIMEOUT);
   CU_ASSERT_EQUAL(hung.late, 0);
   CU_ASSERT_EQUAL(mui_loop_stuck(frame.runtime.loop), 1);
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &next.told, 2000)); /* on the spare */
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &next.told, 5000)); /* on the spare */
   CU_ASSERT_EQUAL(next.result, 0);
   CU_ASSERT_EQUAL(frame.in->jobs, 1);
   gate(true);
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung.ended, 2000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung.ended, 5000));
   CU_ASSERT_TRUE(hung.done == 1 && hung.late == 1 && hung.late_result == 7);
   CU_ASSERT_EQUAL(mui_loop_stuck(frame.runtime.loop), 0);
   CU_ASSERT_EQUAL(frame.in->jobs, 0);
@@ -222,10 +223,11 @@ static void test_deadline_then_late(void)
     gate(false);
     struct item again = {0};
     CU_ASSERT_EQUAL(submit(&frame, stand, &again, 200), 0);
-    CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &again.told, 2000));
+    await_standing(1);
+    CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &again.told, 5000));
     CU_ASSERT_EQUAL(again.result, MU_ETIMEOUT);
     gate(true);
-    CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &again.ended, 2000));
+    CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &again.ended, 5000));
   }
   teardown(&frame);
 }
@@ -237,8 +239,9 @@ static void test_spares_exhausted(void)
   gate(false);
   struct item hung[2] = {0}, waiting = {0}, patient = {0};
   for (unsigned i = 0; i < 2; i++) {
-    CU_ASSERT_EQUAL(submit(&frame, stand, &hung[i], 300), 0); /* on a busy machine it has to begin within this */
-    CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung[i].told, 2000));
+    CU_ASSERT_EQUAL(submit(&frame, stand, &hung[i], 300), 0);
+    await_standing(i + 1);
+    CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung[i].told, 5000));
     CU_ASSERT_EQUAL(hung[i].result, MU_ETIMEOUT);
     CU_ASSERT_EQUAL(hung[i].ran, 1);
   }
@@ -246,15 +249,15 @@ static void test_spares_exhausted(void)
   /* Nobody is left: still queued, and answered in time. */
   CU_ASSERT_EQUAL(submit(&frame, quick, &waiting, 40), 0);
   CU_ASSERT_EQUAL(submit(&frame, quick, &patient, 0), 0);
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &waiting.ended, 2000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &waiting.ended, 5000));
   CU_ASSERT_TRUE(waiting.ran == 0 && waiting.done == 1 && waiting.result == MU_ETIMEOUT);
   CU_ASSERT_TRUE(waiting.late == 1 && waiting.late_result == MU_ECLOSED);
   CU_ASSERT_FALSE(patient.told);
   gate(true); /* one of those that come back rejoins */
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &patient.told, 2000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &patient.told, 5000));
   CU_ASSERT_EQUAL(patient.result, 0);
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung[0].ended, 2000));
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung[1].ended, 2000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung[0].ended, 5000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung[1].ended, 5000));
   CU_ASSERT_EQUAL(mui_loop_stuck(frame.runtime.loop), 0);
   teardown(&frame);
 }
@@ -267,11 +270,11 @@ static void test_wait_is_not_overrun(void)
   gate(false);
   struct item first = {0}, second = {0};
   CU_ASSERT_EQUAL(submit(&frame, stand, &first, 0), 0);
-  CU_ASSERT_EQUAL(submit(&frame, dawdle, &second, 1500), 0);
-  wait_ms(&frame, 900);
-  gate(true); /* the second begins, with 600 ms left of its wait and all of its run */
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &first.told, 2000));
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &second.told, 2000));
+  CU_ASSERT_EQUAL(submit(&frame, dawdle, &second, 3000), 0);
+  wait_ms(&frame, 1500);
+  gate(true); /* the second begins, with half of its wait left and all of its run */
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &first.told, 5000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &second.told, 5000));
   CU_ASSERT_EQUAL(second.result, 0);
   teardown(&frame);
 }
@@ -283,7 +286,8 @@ static void test_revoked(void)
   gate(false);
   struct item stuck = {0}, running = {0}, queued = {0};
   CU_ASSERT_EQUAL(submit(&frame, stand, &stuck, 300), 0);
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &stuck.told, 2000));
+  await_standing(1);
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &stuck.told, 5000));
   CU_ASSERT_EQUAL(submit(&frame, stand, &running, 500), 0);
   await_standing(2);
   CU_ASSERT_EQUAL(submit(&frame, quick, &queued, 2000), 0);
@@ -295,9 +299,9 @@ static void test_revoked(void)
   CU_ASSERT_EQUAL(running.done, 0);
   CU_ASSERT_EQUAL(mui_loop_stuck(frame.runtime.loop), 2);
   gate(true);
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &running.ended, 2000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &running.ended, 5000));
   CU_ASSERT_TRUE(running.done == 1 && running.result == MU_ECLOSED && running.late == 0);
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &stuck.ended, 2000));
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &stuck.ended, 5000));
   CU_ASSERT_TRUE(stuck.done == 1 && stuck.late == 1);
   CU_ASSERT_EQUAL(frame.in->jobs, 0);
   CU_ASSERT_EQUAL(mui_loop_stuck(frame.runtime.loop), 0);
@@ -312,7 +316,8 @@ static void test_free_with_stuck(void)
   gate(false);
   static struct item hung, slow; /* outlive this function, as a plugin that stays mapped does */
   CU_ASSERT_EQUAL(submit(&frame, stand, &hung, 300), 0);
-  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung.told, 2000));
+  await_standing(1);
+  CU_ASSERT_TRUE(mui_loop_until(frame.runtime.loop, &hung.told, 5000));
   CU_ASSERT_EQUAL(submit(&frame, stand, &slow, 0), 0);
   await_standing(2);
   mui_instance_revoke(frame.in);

@@ -563,7 +563,7 @@ static void test_limits(void)
 {
   struct seen *seen = begin();
   struct mui_listen listen = {.address = "127.0.0.1"};
-  struct mui_limits limits = {.max_connections = 100, .max_connections_per_peer = 2, .header_timeout_s = 0.3};
+  struct mui_limits limits = {.max_connections = 100, .max_connections_per_peer = 2, .header_timeout_s = 1};
   CU_ASSERT_FATAL(server_listen(&seen->server, &listen, &limits));
   struct peer *a = peer_open(&seen->server, "/ws");
   struct peer *b = peer_open(&seen->server, "/ws");
@@ -573,7 +573,7 @@ static void test_limits(void)
   server_run(&seen->server, 50);
   struct peer *silent = peer_connect(&seen->server);
   CU_ASSERT_FALSE(peer_wait_end(&seen->server, silent, 100));
-  CU_ASSERT(peer_wait_end(&seen->server, silent, 1500));
+  CU_ASSERT(peer_wait_end(&seen->server, silent, 3000));
   struct mui_net_stats stats;
   mui_net_read(seen->server.runtime.net, &stats);
   CU_ASSERT_EQUAL(stats.refused, 1);
@@ -593,9 +593,10 @@ static void test_limits(void)
   limits.max_connections_per_peer = 0;
   CU_ASSERT_FATAL(server_listen(&seen->server, &listen, &limits));
   int taken = 0;
+  int64_t began_ns = mu_mono_ns();
   for (int i = 0; i < 8; i++)
     taken += upgrade_once(seen, "/ws?who=nobody", "", NULL, 0) == 403;
-  CU_ASSERT(taken == 4);
+  CU_ASSERT(taken >= 4 && taken <= 4 + (mu_mono_ns() - began_ns) / 1000000000);
   peer_text(&seen->server, a, "the old link goes on");
   CU_ASSERT(peer_expect_text(&seen->server, a, "the old link goes on"));
   peer_free(a);
