@@ -41,7 +41,8 @@ static inline bool child_run(struct child *child, const char *script, unsigned *
     dup2(output[1], 1);
     close(input[1]);
     close(output[0]);
-    execl("/usr/bin/python3", "python3", path, child->folder, (char *)NULL);
+    /* By its path: by its name it would take the libraries of another one that is found first. */
+    execl("/usr/bin/python3", "/usr/bin/python3", path, child->folder, (char *)NULL);
     _exit(127);
   }
   close(input[0]);

@@ -368,9 +368,13 @@ static bool said(const char *where, const char *what)
 
 static unsigned seen_inside;
 
+/* Holds the loop until the watchdog has told so, and a while longer. */
 static void block(void *context)
 {
-  sleep_ms(300);
+  unsigned before = warnings_now();
+  for (unsigned i = 0; i < 400 && warnings_now() == before; i++)
+    sleep_ms(10);
+  sleep_ms(200);
   seen_inside = warnings_now();
   *(bool *)context = true;
 }
