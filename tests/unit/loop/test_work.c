@@ -381,7 +381,8 @@ static void block(void *context)
 
 static void block_long(void *context)
 {
-  sleep_ms(5300);
+  for (unsigned i = 0; i < 1000 && !said(alarmed, "blocked"); i++)
+    sleep_ms(10);
   *(bool *)context = true;
 }
 
