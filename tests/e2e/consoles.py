@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: ISC
 """What the tests of the console share: a server with people, machines of theirs, and a reader of the live channel that knows only its README."""
 import asyncio
+import contextlib
 import http.client
 import json
+import time
 
 import pytest
 import websockets
@@ -65,7 +67,7 @@ class Reader:
         self.seen = None
 
     async def __aenter__(self):
-        self.link = await websockets.connect(self.url, close_timeout=1, max_size=None, **self.headers)
+        self.link = await websockets.connect(self.url, close_timeout=1, max_size=None, ping_interval=None, **self.headers)
         if self.hello is not None:
             await self.link.send(json.dumps(self.hello))
         return self
@@ -103,15 +105,31 @@ class Reader:
         return message
 
     async def settle(self, quiet=0.5):
-        """Reads until nothing comes any more."""
-        try:
-            while True:
-                await self.next(quiet)
-        except asyncio.TimeoutError:
-            return self
+        """Reads until nothing comes any more, from a server that answers: one that was held up has not said all."""
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                while True:
+                    await self.next(quiet)
+            before, pong, end = len(self.heard), await self.link.ping(), time.monotonic() + 20
+            while not pong.done() and time.monotonic() < end:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await self.next(0.05)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await self.next(min(quiet, 0.2))
+            if len(self.heard) == before:
+                return self
 
     def ids(self):
         return {machine["id"] for machine in self.machines.values()}
+
+
+async def agree(*readers, within=30):
+    """Reads until all know the same, or for so long."""
+    end = time.monotonic() + within
+    while True:
+        await asyncio.gather(*(reader.settle() for reader in readers))
+        if all(reader.machines == readers[0].machines for reader in readers) or time.monotonic() > end:
+            return
 
 
 def ticket(a, token):

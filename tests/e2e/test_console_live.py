@@ -11,7 +11,7 @@ import websockets
 
 from accounts import PASSWORD, forge
 from conftest import SANITIZED, agent_headers, documented, entry, eventually, static_plugins
-from consoles import Reader, console, machine, report, ticket  # noqa: F401
+from consoles import Reader, agree, console, machine, report, ticket  # noqa: F401
 from test_accounts_admin import add_admin, password_of
 
 TOKEN = 'a "token" of pages-0123'
@@ -265,6 +265,8 @@ def test_only_what_changed_is_sent(server):
             await reader.until("ready")
             await old.until("ready")
             await link.send(json.dumps(documented("demo")))
+            while not any(machine["metrics"] for machine in reader.machines.values()):
+                await reader.next()
             await reader.settle()
             first = len(reader.heard)
             report = documented("demo")
@@ -287,7 +289,7 @@ def test_only_what_changed_is_sent(server):
             # What was put together is what one who comes now is told.
             async with Reader(s, {"type": "hello"}) as late:
                 await late.until("ready")
-                await reader.settle()
+                await agree(reader, late)
                 assert reader.machines == late.machines and set(late.machines) > {key}
             # One that never said hello gets it whole, as ever.
             await old.settle()
@@ -319,6 +321,7 @@ def test_who_does_not_read_gets_whole_machines_again(server):
             late = Reader(s, {"type": "hello"})
             late.link = sleeper
             await late.settle(2)
+            await agree(awake, late)
             kinds = [m["type"] for m in late.heard]
             assert kinds.count("machine") > 20, "it never was behind: the test proves nothing"
             assert len(late.heard) < 150 * 20 and late.machines == awake.machines
@@ -357,8 +360,7 @@ def test_who_comes_while_everything_changes_knows_what_everybody_knows(server):
         readers = await asyncio.gather(*(come(0.02 * n) for n in range(12)))
         ended = True
         await busy
-        for reader in readers:
-            await reader.settle(1)
+        await agree(*readers)
         assert [m["type"] for m in readers[-1].heard].count("change") + [m["type"] for m in readers[0].heard].count("change") > 0
         for reader in readers:
             assert len(reader.machines) == len(machines) and reader.machines == readers[0].machines
