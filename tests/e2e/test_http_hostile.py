@@ -165,7 +165,7 @@ def test_no_length_is_no_body_and_ends_the_connection(http, method, path):
             assert status(answer) == 200 and headers(answer)["connection"] == "close", answer[:500]
             assert body(answer) == f"{method} {path} tag=n 0:".encode()
     with http.connect() as s:  # what follows comes later
-        s.sendall(request(f"{method} {path}?tag=n&ms=100 HTTP/1.1", HOST))
+        s.sendall(request(f"{method} {path}?tag=n&ms=600 HTTP/1.1", HOST))
         time.sleep(0.05)
         s.sendall(request("GET /echo?tag=second HTTP/1.1", HOST))
         answer = read_all(s, 5)
