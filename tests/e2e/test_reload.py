@@ -79,7 +79,7 @@ def test_reload_under_500_agents(server):
     async def run():
         fleet = Fleet(s)
         await fleet.connect(*ids)
-        async with websockets.connect(s.ws + "/ws-frontend", max_size=None) as page:
+        async with websockets.connect(s.ws + "/ws-frontend", max_size=None, max_queue=None) as page:  # never read
             await fleet.report("a0", "a1", "a2", "a3")
             assert await asyncio.to_thread(lambda: get(s.http + "/api/statistics")["data"]["sessionMapLen"]) == AGENTS
 
