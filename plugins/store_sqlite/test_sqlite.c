@@ -297,7 +297,7 @@ static void test_bounds(void)
 static void test_locked(void)
 {
   struct mu_store_limits limits = limits_default;
-  limits.wait = 1.5;
+  limits.wait = 3;
   setup_with(&limits);
   CU_ASSERT_EQUAL(write_now("CREATE TABLE log (number INTEGER)", NULL), 0);
   sqlite3 *other;

@@ -98,7 +98,7 @@ export default async function (j) {
     await j.fits(page, `endpoint at ${width}`);
   }
   await j.ask("device_leaves");
-  await j.until(page, () => document.querySelector("#devices .dot")?.getAttribute("aria-label") === "offline", null, 8000);
+  await j.until(page, () => document.querySelector("#devices .dot")?.getAttribute("aria-label") === "offline");
 
   await page.locator("button.leave").click();
   await page.locator("dialog button.danger, dialog button[type=submit]").first().click();
