@@ -37,7 +37,8 @@ class Valve:
     def let_go(self):
         with self.lock:
             link, self.held, self.wanted = self.held, None, None
-            self._write(link, self.kept)
+            if link and self.kept:
+                self._write(link, self.kept)
 
     def _accept(self):
         while True:
