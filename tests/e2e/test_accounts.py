@@ -8,7 +8,6 @@ import json
 import socket
 import sqlite3
 import stat
-import statistics
 import subprocess
 import threading
 import time
@@ -333,9 +332,9 @@ def test_who_does_not_exist_costs_the_same(accounts):
     for _ in range(15):
         for name, list_ in times.items():
             list_.append(took(name))
-    middle = {name: statistics.median(list_) for name, list_ in times.items()}
-    assert min(middle.values()) > 0.015, middle  # all of them were hashed
-    assert max(middle.values()) < 2 * min(middle.values()), middle
+    least = {name: min(list_) for name, list_ in times.items()}  # the one that a busy machine disturbed least
+    assert min(least.values()) > 0.015, least  # all of them were hashed
+    assert max(least.values()) < 2 * min(least.values()), least
 
 
 def test_passwords_of_any_script(accounts):
