@@ -5,7 +5,7 @@ import threading
 
 
 class Valve:
-    """with Valve(port) as valve: connect to valve.port. hold(what); … caught() …; let_go()"""
+    """with Valve(port) as valve: connect to valve.port. hold(what); … arrived.wait() …; let_go()"""
 
     def __init__(self, port):
         self.to = port
@@ -29,10 +29,6 @@ class Valve:
         with self.lock:
             self.arrived.clear()
             self.wanted, self.held, self.kept = what.encode(), None, b""
-
-    def caught(self, timeout=20):
-        """Until the database has answered it."""
-        assert self.arrived.wait(timeout), "nobody asked for it"
 
     def let_go(self):
         with self.lock:
