@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """A link to a database that can be held: what the database has read already arrives late."""
+import contextlib
 import socket
 import threading
 
@@ -13,15 +14,20 @@ class Valve:
         self.port = self.listener.getsockname()[1]
         self.lock, self.arrived = threading.Lock(), threading.Event()
         self.wanted = self.held = None  # what is looked for; the link that said it
-        self.kept, self.sockets = b"", []
+        self.kept, self.sockets, self.threads = b"", [], []
 
     def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._start(self._accept)
         return self
 
     def __exit__(self, *_):
-        self.listener.close()
-        for each in self.sockets:
+        """Who still waits at one of them is woken first: else it may go on at whatever is open under the same number next."""
+        for each in (self.listener, *self.sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for each in self.threads:
+            each.join(10)
+        for each in (self.listener, *self.sockets):
             each.close()
 
     def hold(self, what):
@@ -36,6 +42,10 @@ class Valve:
             if link and self.kept:
                 self._write(link, self.kept)
 
+    def _start(self, what, *arguments):
+        self.threads.append(threading.Thread(target=what, args=arguments, daemon=True))
+        self.threads[-1].start()
+
     def _accept(self):
         while True:
             try:
@@ -44,8 +54,8 @@ class Valve:
                 return
             far = socket.create_connection(("127.0.0.1", self.to))
             self.sockets += [near, far]
-            threading.Thread(target=self._questions, args=(near, far), daemon=True).start()
-            threading.Thread(target=self._answers, args=(near, far), daemon=True).start()
+            self._start(self._questions, near, far)
+            self._start(self._answers, near, far)
 
     def _questions(self, near, far):
         tail = b""  # a question may come in parts
