@@ -58,10 +58,12 @@ def entry(id, secret=SECRET, **more):
 
 def waited_for_processor(pid):
     """Seconds that the threads of a process would have run, and had no processor."""
-    total = 0
-    for each in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            total += int(each.read_text().split()[1])
+    total, threads = 0, []
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        threads = os.listdir(f"/proc/{pid}/task")
+    for thread in threads:
+        with contextlib.suppress(OSError):
+            total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[1])
     return total / 1e9
 
 
