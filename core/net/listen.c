@@ -319,19 +319,21 @@ static void listener_close(struct mui_listener *listener)
   listener_unref(listener);
 }
 
-/* The descriptor, or -1 with errno. */
-static int bind_to(const struct sockaddr_storage *address, socklen_t len, bool shared)
+/* The descriptor, or -1 with errno. `alone`: nobody else may have the port. */
+static int listen_at(const struct sockaddr_storage *address, socklen_t len, bool alone)
 {
   int on = 1, off = 0;
   int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return -1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (shared)
+  if (!alone)
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   if (address->ss_family == AF_INET6)
     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  if (bind(fd, (const struct sockaddr *)address, len) == 0)
+  /* It is alone only from listen() on: until then SO_REUSEADDR lets another one bind. After that it may be shared. */
+  if (bind(fd, (const struct sockaddr *)address, len) == 0 && listen(fd, BACKLOG) == 0 &&
+      (!alone || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0))
     return fd;
   int why = errno;
   close(fd);
@@ -340,7 +342,7 @@ static int bind_to(const struct sockaddr_storage *address, socklen_t len, bool s
 }
 
 /* `own`: this process has the port already. */
-static int bind_socket(const struct mui_listen *wanted, bool own, char *problem, size_t size)
+static int listen_to(const struct mui_listen *wanted, bool own, char *problem, size_t size)
 {
   struct sockaddr_storage address;
   socklen_t len;
@@ -348,23 +350,11 @@ static int bind_socket(const struct mui_listen *wanted, bool own, char *problem,
     snprintf(problem, size, "\"%s\" is no numeric address", wanted->address);
     return -1;
   }
-  /* Ours are shared, so that a reload can bind new ones before old ones go; with strangers only if that is wanted: first see
-   * whether we would be alone. */
-  int fd = -1;
-  if (wanted->port && !own && !wanted->reuse_port) {
-    fd = bind_to(&address, len, false);
-    if (fd < 0)
-      goto fail;
-    close(fd);
-  }
-  fd = bind_to(&address, len, true);
-  if (fd >= 0 && listen(fd, BACKLOG) == 0)
-    return fd;
-fail:
-  snprintf(problem, size, "cannot listen on %s port %d: %s", wanted->address, (int)wanted->port, strerror(errno));
-  if (fd >= 0)
-    close(fd);
-  return -1;
+  /* Ours are shared, so that a reload can have new ones before old ones go; with strangers only if that is wanted. */
+  int fd = listen_at(&address, len, wanted->port && !own && !wanted->reuse_port);
+  if (fd < 0)
+    snprintf(problem, size, "cannot listen on %s port %d: %s", wanted->address, (int)wanted->port, strerror(errno));
+  return fd;
 }
 
 static struct mui_listener *listener_new(struct mui_net *net, const struct mui_listen *wanted)
@@ -430,8 +420,8 @@ static struct mui_listener *prepare(struct mui_net *net, const struct mui_listen
       }
     }
   if (listener->fd < 0)
-    listener->fd = bind_socket(wanted, has_port(net->listeners->first, wanted->port) || has_port(fresh, wanted->port),
-                               problem, size);
+    listener->fd = listen_to(wanted, has_port(net->listeners->first, wanted->port) || has_port(fresh, wanted->port),
+                             problem, size);
   if (listener->fd < 0)
     goto fail;
   union {

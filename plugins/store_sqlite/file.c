@@ -44,15 +44,21 @@ static int judge_folder(mu_instance *in, const char *path)
 static int judge_mode(mu_instance *in, const char *path)
 {
   struct stat file;
-  if (stat(path, &file) != 0) {
-    if (errno != ENOENT)
-      return refuse(in, path, strerror(errno));
+  bool found = stat(path, &file) == 0;
+  if (!found && errno != ENOENT)
+    return refuse(in, path, strerror(errno));
+  if (!found) {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
+    if (fd >= 0) {
+      close(fd);
+      mu_log(in, MU_LOG_INFO, "made the database %s", path);
+      return 0;
+    }
+    if (errno != EEXIST)
       return refuse(in, path, strerror(errno));
-    close(fd);
-    mu_log(in, MU_LOG_INFO, "made the database %s", path);
-    return 0;
+    /* Another server has made it in this moment, or a link is in its place. */
+    if (stat(path, &file) != 0)
+      return refuse(in, path, errno == ENOENT ? "it is a link to nothing" : strerror(errno));
   }
   if (!S_ISREG(file.st_mode))
     return refuse(in, path, "it is not a file");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The database's file: refused, full, bounded; statements and times as SQLite has them. */
+#include "race.h"
 #include "test_frame.h"
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -77,6 +78,29 @@ static void test_file(void)
   CU_ASSERT_EQUAL(file_judge(runtime.core, &place), MU_EREFUSED);
   CU_ASSERT_PTR_NOT_NULL(strstr(logged, "malformed"));
   CU_ASSERT_EQUAL(file_size(path), 5000);
+  frame_down();
+}
+
+static bool judge_when_all_do(struct race *race, void *context)
+{
+  (void)context;
+  race_begins(race);
+  return file_judge(runtime.core, &place) == 0;
+}
+
+/* Servers that start at once on a file that is not there: one of them makes it, and all have it. */
+static void test_first_starts(void)
+{
+  frame_up();
+  for (int i = 0; i < 40; i++) {
+    snprintf(path, sizeof path, "%s/%d.db", folder, i);
+    place = (struct place){.path = path};
+    CU_ASSERT_EQUAL_FATAL(race(4, judge_when_all_do, NULL), 4);
+  }
+  snprintf(path, sizeof path, "%s/link.db", folder);
+  CU_ASSERT_EQUAL(symlink("nothing", path), 0);
+  CU_ASSERT_EQUAL(file_judge(runtime.core, &place), MU_EREFUSED);
+  CU_ASSERT_PTR_NOT_NULL(strstr(logged, "link to nothing"));
   frame_down();
 }
 
@@ -239,8 +263,7 @@ static void test_times(void)
 }
 
 static const struct unit_test tests[] = {
-    {"the file", test_file},   {"the log is bounded", test_log_is_bounded},
-    {"no room", test_no_room}, {"prepared statements", test_statements},
-    {"times", test_times},
+    {"the file", test_file},   {"first starts at once", test_first_starts}, {"the log is bounded", test_log_is_bounded},
+    {"no room", test_no_room}, {"prepared statements", test_statements},    {"times", test_times},
 };
 UNIT_MAIN("store_sqlite_file", tests)

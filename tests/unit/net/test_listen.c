@@ -8,6 +8,7 @@
 #include "net/internal.h"
 #include "net/listeners.h"
 #include "net/rest.h"
+#include "race.h"
 
 static const char *folder;
 
@@ -184,6 +185,28 @@ static void test_port_taken(void)
   server_stop(&server);
 }
 
+static bool listen_when_all_do(struct race *race, void *context)
+{
+  const struct mui_listen *wanted = context;
+  struct server server;
+  char problem[512];
+  bool started = server_start(&server);
+  race_begins(race);
+  bool won = started && mui_net_listen(server.runtime.net, wanted, 1, NULL, problem, sizeof problem) == 0;
+  race_begins(race); /* nobody gives the port up before all have asked */
+  return won;
+}
+
+/* Programs that ask for a port at once: one has it. */
+static void test_port_wanted_at_once(void)
+{
+  struct mui_listen wanted = {.address = "127.0.0.1"};
+  for (int i = 0; i < 10; i++) {
+    wanted.port = free_everywhere();
+    CU_ASSERT_EQUAL_FATAL(race(2, listen_when_all_do, &wanted), 1);
+  }
+}
+
 /* What was described for a listener is forgotten with it: another may get its memory, and other plugins. */
 static void test_description(void)
 {
@@ -205,6 +228,7 @@ static const struct unit_test tests[] = {
     {"reload", test_reload},
     {"TLS listener", test_tls_listener},
     {"port taken", test_port_taken},
+    {"port wanted by two at once", test_port_wanted_at_once},
     {"description of a listener that goes", test_description},
 };
 
