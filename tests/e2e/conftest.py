@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: ISC
 """What the black-box tests share: a server and agents on free ports, with their logs, ended without mercy for leaks."""
-import contextlib
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ sys.path += [str(ROOT / "tests" / "supabase"), str(ROOT / "tests" / "mariadb"), 
 from fixtures import certificates, database, own_postgres, postgres, supabase  # noqa: E402, F401
 from mariadb_fixtures import mariadb, mariadb_database, own_mariadb, released_database  # noqa: E402, F401
 from ports import free_port  # noqa: E402, F401
+from processor import starved_threads  # noqa: E402
 BUILD = Path(os.environ.get("MUSTER_BUILD", ROOT / "build")).resolve()
 SECRET = "a-secret-of-the-tests-0123"
 CACHE = BUILD / "CMakeCache.txt"
@@ -54,17 +54,6 @@ def entry(id, secret=SECRET, **more):
             return "true" if value else "false"
         return str(value) if isinstance(value, (int, float)) else '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
     return "{ " + " ".join(f"{k} = {text(v)};" for k, v in members.items()) + " }"
-
-
-def waited_for_processor(pid):
-    """Seconds that the threads of a process would have run, and had no processor."""
-    total, threads = 0, []
-    with contextlib.suppress(OSError):  # it ended meanwhile
-        threads = os.listdir(f"/proc/{pid}/task")
-    for thread in threads:
-        with contextlib.suppress(OSError):
-            total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[1])
-    return total / 1e9
 
 
 class Program:
@@ -110,13 +99,13 @@ class Program:
         """SIGTERM; the promise is an end within 2 s (a sanitizer's leak check takes its own time)."""
         waited = self.lost = 0.0
         if self.alive():
-            waited = waited_for_processor(self.pid)
+            waited = starved_threads(self.pid)
             self.process.send_signal(signal.SIGTERM)
         try:
             end = time.monotonic() + (timeout or (15 if SANITIZED else 2.5))
             # What it waited for a processor is the machine's time.
             while self.alive() and time.monotonic() < end + min(10, self.lost):
-                self.lost = max(self.lost, waited_for_processor(self.pid) - waited)
+                self.lost = max(self.lost, starved_threads(self.pid) - waited)
                 time.sleep(0.005)
             status = self.process.wait(0)
         except subprocess.TimeoutExpired:

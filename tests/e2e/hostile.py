@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from processor import starved
+
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = base64.b64encode(hashlib.sha1((KEY + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
@@ -211,11 +213,6 @@ class Raw:
 
 
 # ---- the bystander: a process of its own, so that the attacker's work does not slow its clock ------
-
-
-def starved(*pids):
-    """Seconds that these processes' first threads would have run, and had no processor. They are the machine's, and nobody's stall."""
-    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
 
 
 class Bystander:

@@ -9,7 +9,7 @@ import time
 import urllib.request
 
 from conftest import BUILD, SANITIZED, Server, eventually
-from hostile import starved
+from processor import starved
 
 EINVAL, ENOENT, EEXIST, ELIMIT, EUNAVAILABLE, EREFUSED, ETIMEOUT, EIO = -1, -3, -4, -8, -14, -15, -17, -19
 KINDS = ("sqlite", "mariadb")

@@ -11,7 +11,7 @@ import pytest
 
 import sessions
 from conftest import BUILD, SANITIZED, eventually, free_port, get
-from hostile import starved
+from processor import starved
 from sessions import DIRS, KEY, SECOND_KEY, machines, steer
 from uplinks import Agent, Peer, configuration, save
 

@@ -11,8 +11,9 @@ import time
 
 import pytest
 from conftest import BUILD, eventually
-from hostile import request, starved
+from hostile import request
 from hostile import status_of as status
+from processor import starved
 
 PROGRAM = BUILD / "tests" / "http_server"
 HOST = "Host: t"

@@ -15,7 +15,8 @@ import uuid
 import pytest
 
 from conftest import SANITIZED, eventually
-from hostile import CLOSE, PING, PONG, TEXT, frame, starved, upgrade
+from hostile import CLOSE, PING, PONG, TEXT, frame, upgrade
+from processor import starved
 from relays import BINARY, KINDS, Channel, Relay, now
 
 

@@ -14,7 +14,7 @@ import pymysql
 import pytest
 
 from conftest import BUILD, Program, Server, eventually
-from hostile import starved
+from processor import starved
 from stores import EEXIST, EINVAL, EIO, EUNAVAILABLE, INDEX, KINDS, Store, Writers, fill
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, name VARCHAR(100), text_ TEXT)"

@@ -11,7 +11,8 @@ import time
 
 import pytest
 from conftest import BUILD, SANITIZED, SECRET, Program, eventually, free_port, static_plugins
-from hostile import PING, PONG, Raw, frame, request, starved, status_of
+from hostile import PING, PONG, Raw, frame, request, status_of
+from processor import starved
 from tls import Listener, Pair, Tls, context, dev_certificate, run, self_signed
 
 GET = request("GET / HTTP/1.1", "Host: localhost", "Connection: close")
