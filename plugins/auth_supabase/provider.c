@@ -230,6 +230,7 @@ static void key_found(struct provider *provider, const struct lookup_question *q
   answer_granted(done, context, holder->principal);
 }
 
+/* Questions for one key are joined: no answer that has it is older than one by which it was taken back. */
 static void on_key(void *self, const struct lookup_question *question, const struct lookup_answer *answer)
 {
   struct attempt *attempt = self;
