@@ -8,6 +8,7 @@ import ssl
 import stat
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import BUILD, SANITIZED, SECRET, Program, eventually, free_port, static_plugins
@@ -86,6 +87,17 @@ def test_dev_certificate(tmp_path):
     run("openssl", "x509", "-in", pair.certificate, "-noout", "-checkend", str(91 * 86400), status=1)
     dev_certificate(folder, "other.example")
     assert "other.example" in names_of(pair) and "muster.example" not in names_of(pair)
+
+
+def test_dev_certificates_made_at_once(tmp_path):
+    """Whoever comes first makes the authority; what is left fits together, and nobody fails."""
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(lambda n: dev_certificate(tmp_path, f"n{n}.example"), range(4)))
+    assert sum("New authority" in each for each in said) == 1
+    for name in ("ca", "server"):
+        of_key = run("openssl", "pkey", "-in", tmp_path / f"{name}.key", "-pubout")
+        assert run("openssl", "x509", "-in", tmp_path / f"{name}.pem", "-noout", "-pubkey") == of_key
+    run("openssl", "verify", "-CAfile", tmp_path / "ca.pem", tmp_path / "server.pem")
 
 
 def test_dev_certificate_says_what_is_wrong(tmp_path):
