@@ -79,24 +79,37 @@ static bool is_identity(const char *text, size_t len)
   return len == IDENTITY_SIZE - 1;
 }
 
+static int saved(const mu_instance *in, const char *folder, const char *name, char out[IDENTITY_SIZE])
+{
+  struct mu_buf text = MU_BUF_INIT;
+  int error = keys_read(in, folder, name, &text);
+  if (!error && !is_identity(text.at ? text.at : "", text.len))
+    error = MU_EINVAL;
+  if (!error)
+    memcpy(out, text.at, IDENTITY_SIZE);
+  mu_buf_free(&text);
+  return error;
+}
+
 int identity_find(const mu_instance *in, const char *root, const char *folder, char out[IDENTITY_SIZE])
 {
   static const char name[] = "machine-id";
   unsigned char random[BYTES];
-  struct mu_buf saved = MU_BUF_INIT;
   if (from_machine(root, out))
     return 0;
-  bool known = keys_read(in, folder, name, &saved) == 0 && is_identity(saved.at ? saved.at : "", saved.len);
-  if (known)
-    memcpy(out, saved.at, IDENTITY_SIZE);
-  mu_buf_free(&saved);
-  if (known)
+  int found = saved(in, folder, name, out);
+  if (!found)
     return 0;
   int error = mu_random(random, sizeof(random));
   if (error)
     return error;
   format(random, out);
-  if (keys_write(in, folder, name, (struct mu_str){out, IDENTITY_SIZE - 1}) < 0)
+  struct mu_str id = {out, IDENTITY_SIZE - 1};
+  /* Of two agents that begin at once one is first; this machine must not be two. */
+  error = found == MU_ENOENT ? keys_add(in, folder, name, id) : keys_write(in, folder, name, id);
+  if (error == MU_EEXIST)
+    error = saved(in, folder, name, out);
+  if (error)
     mu_log(
         in, MU_LOG_WARN,
         "there is no usable %s/etc/machine-id, and the id made instead cannot be saved: this machine is a new one at "

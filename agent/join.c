@@ -23,6 +23,7 @@
 #include "agent.h"
 #include "base/logging.h"
 #include "keys.h"
+#include "put.h"
 #include "terminal.h"
 
 #define SERVICE_USER "muster"
@@ -238,42 +239,10 @@ static void make_text(const struct agent *agent, const char *own, struct mu_buf 
   mu_buf_printf(out, " config = { url = \"%s\"; }; } );\n", agent->app->argument);
 }
 
-static bool write_file(const char *path, const struct mu_buf *text)
-{
-  char *fresh;
-  if (asprintf(&fresh, "%s.new", path) < 0)
-    return false;
-  unlink(fresh);
-  int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-  bool good =
-      fd >= 0 && fchmod(fd, 0644) == 0 && write(fd, text->at, text->len) == (ssize_t)text->len && fsync(fd) == 0;
-  if (fd >= 0 && close(fd) < 0)
-    good = false;
-  good = good && rename(fresh, path) == 0;
-  int error = errno;
-  if (!good)
-    unlink(fresh);
-  free(fresh);
-  errno = error;
-  return good;
-}
-
-/* There, and open to the service's user, whatever the umask. */
-static bool have_folder(const char *folder)
-{
-  if (mkdir(folder, 0755) < 0)
-    return errno == EEXIST;
-  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); /* and not what somebody put in its place */
-  bool good = fd >= 0 && fchmod(fd, 0755) == 0;
-  if (fd >= 0)
-    close(fd);
-  return good;
-}
-
 /* False: it cannot be written, and the program ends. */
 static bool write_or_fail(struct agent *agent, const char *folder, const char *file, const struct mu_buf *text)
 {
-  if (!text->failed && have_folder(folder) && write_file(file, text))
+  if (!text->failed && put_folder(folder) && put_file(file, (struct mu_str){text->at, text->len}))
     return true;
   fail(agent, MUI_STATUS_RUNTIME, "the server takes the key, and it is saved, but %s cannot be written: %s", file,
        strerror(text->failed ? ENOMEM : errno));

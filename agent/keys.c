@@ -175,7 +175,8 @@ static bool write_all(int fd, struct mu_str content)
   return true;
 }
 
-int keys_write(const mu_instance *in, const char *folder, const char *name, struct mu_str content)
+/* `first`: only where nothing of that name is there, or else MU_EEXIST. */
+static int write_file(const mu_instance *in, const char *folder, const char *name, struct mu_str content, bool first)
 {
   char fresh[NAME_ROOM + 32];
   uint64_t random;
@@ -191,14 +192,26 @@ int keys_write(const mu_instance *in, const char *folder, const char *name, stru
     return failed(in, folder, fresh, "made") == MU_EPERM ? MU_EPERM : MU_EIO;
   /* fchmod: whatever the umask. fsync before the rename: a crash leaves the old file or the new one, never an empty one. */
   bool good = fchmod(fd, 0600) == 0 && write_all(fd, content) && write_all(fd, MU_STR("\n")) && fsync(fd) == 0 &&
-              renameat(dir, fresh, dir, name) == 0;
-  if (!good) {
+              (first ? linkat(dir, fresh, dir, name, 0) : renameat(dir, fresh, dir, name)) == 0;
+  bool late = !good && first && errno == EEXIST;
+  if (!good && !late)
     failed(in, folder, name, "written");
+  if (!good || first)
     unlinkat(dir, fresh, 0);
-    return MU_EIO;
-  }
+  if (!good)
+    return late ? MU_EEXIST : MU_EIO;
   fsync(dir);
   return 0;
+}
+
+int keys_write(const mu_instance *in, const char *folder, const char *name, struct mu_str content)
+{
+  return write_file(in, folder, name, content, false);
+}
+
+int keys_add(const mu_instance *in, const char *folder, const char *name, struct mu_str content)
+{
+  return write_file(in, folder, name, content, true);
 }
 
 int keys_remove(const mu_instance *in, const char *folder, const char *name)

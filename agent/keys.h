@@ -19,6 +19,8 @@ void keys_name(const char *server, char *out);
  */
 int keys_read(const mu_instance *in, const char *folder, const char *name, struct mu_buf *content);
 int keys_write(const mu_instance *in, const char *folder, const char *name, struct mu_str content);
+/* The same where no file of that name is there; MU_EEXIST: another program was first. */
+int keys_add(const mu_instance *in, const char *folder, const char *name, struct mu_str content);
 int keys_remove(const mu_instance *in, const char *folder, const char *name);
 
 #endif

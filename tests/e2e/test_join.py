@@ -139,11 +139,10 @@ def test_beside_another_uplink(s, home, tmp_path):
 
 def test_where_nothing_can_be_written(s, home, tmp_path):
     folder = home()
-    (folder / "conf.d/uplink.conf.new").mkdir(parents=True)  # where it puts the new file first
+    (folder / "conf.d").symlink_to("nowhere")
     done = join(folder, s.ws)
     assert done.returncode == 1 and "uplink.conf cannot be written" in done.stderr, done.stderr
-    (folder / "conf.d/uplink.conf.new").rmdir()
-    (folder / "conf.d").rmdir()
+    (folder / "conf.d").unlink()
     (tmp_path / "keys").chmod(0o755)
     done = join(folder, s.ws)
     assert done.returncode == 1 and "cannot be saved" in done.stderr and "chmod 700" in done.stderr, done.stderr

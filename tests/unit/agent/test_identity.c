@@ -8,7 +8,7 @@
 
 #include "base/logging.h"
 #include "identity.h"
-#include "unit.h"
+#include "race.h"
 
 static char base[64], folder[128];
 static unsigned warnings;
@@ -94,6 +94,36 @@ static void made_once_where_there_is_none(void)
   }
 }
 
+/* All of them have the same id, each told to the test in a place of its own. */
+struct found {
+  atomic_uint next;
+  char ids[4][IDENTITY_SIZE];
+};
+
+static bool find_when_all_do(struct race *race, void *context)
+{
+  struct found *found = context;
+  unsigned mine = atomic_fetch_add(&found->next, 1);
+  race_begins(race);
+  return identity_find(NULL, base, folder, found->ids[mine]) == 0 && warnings == 0;
+}
+
+static void agents_that_begin_at_once(void)
+{
+  struct found *found = mmap(NULL, sizeof *found, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CU_ASSERT_PTR_NOT_EQUAL_FATAL(found, MAP_FAILED);
+  for (int i = 0; i < 40; i++) {
+    begin(NULL);
+    memset(found, 0, sizeof *found);
+    CU_ASSERT_EQUAL_FATAL(race(MU_COUNT(found->ids), find_when_all_do, found), MU_COUNT(found->ids));
+    is_uuid(found->ids[0]);
+    for (size_t n = 1; n < MU_COUNT(found->ids); n++)
+      CU_ASSERT_STRING_EQUAL_FATAL(found->ids[n], found->ids[0]);
+    end();
+  }
+  munmap(found, sizeof *found);
+}
+
 static void for_this_run_where_it_cannot_be_saved(void)
 {
   char id[IDENTITY_SIZE];
@@ -107,6 +137,7 @@ static void for_this_run_where_it_cannot_be_saved(void)
 static const struct unit_test tests[] = {
     {"derived from the machine's", derived},
     {"made once where there is none", made_once_where_there_is_none},
+    {"agents that begin at once", agents_that_begin_at_once},
     {"for this run where it cannot be saved", for_this_run_where_it_cannot_be_saved},
 };
 UNIT_MAIN("identity", tests)

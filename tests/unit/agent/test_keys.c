@@ -78,6 +78,13 @@ static void kept_for_this_user_alone(void)
   CU_ASSERT_TRUE(reads("x.key", "the-key-2"));
   CU_ASSERT_EQUAL(keys_remove(NULL, folder, "x.key"), 0);
   CU_ASSERT_EQUAL(reading("x.key"), MU_ENOENT);
+  CU_ASSERT_EQUAL(keys_add(NULL, folder, "x.key", MU_STR("the-key-3")), 0);
+  said[0] = '\0';
+  CU_ASSERT_EQUAL(keys_add(NULL, folder, "x.key", MU_STR("the-key-4")), MU_EEXIST);
+  CU_ASSERT_STRING_EQUAL(said, "");
+  CU_ASSERT_TRUE(reads("x.key", "the-key-3"));
+  CU_ASSERT_EQUAL(mode_of(path), 0600);
+  CU_ASSERT_EQUAL(keys_remove(NULL, folder, "x.key"), 0);
   /* Nothing is left behind. */
   CU_ASSERT_EQUAL(rmdir(folder), 0);
   end();
