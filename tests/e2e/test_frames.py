@@ -109,10 +109,11 @@ def test_fragments_of_a_good_message_are_taken(shared):
         data = "häßlich €𝄞".encode() * 5
         link.send(b"".join(frame(TEXT if i == 0 else CONT, data[i:i + 1], fin=i == len(data) - 1) + frame(PING, b"%d" % i)
                            for i in range(len(data))))
-        assert link.message() == data  # pings in one burst share pongs: the library keeps one
+        assert link.message() == data
         link.send(frame(PING, b"last"))
         while (got := link.read()) and got[2:] != (PONG, b"last"):
             assert got[2] == PONG
+            link.send(frame(PING, b"last"))  # pings share pongs: the library drops one that comes while an earlier one's pong waits
         assert got
 
 
