@@ -19,9 +19,9 @@ static struct {
   int commit_skip;
   bool commit_undone;
   unsigned commit_sleep_ms;
-  unsigned save_breaks; /* once: the n-th SAVE breaks the link */
+  unsigned save_breaks;                 /* once: the n-th SAVE breaks the link */
   unsigned saves, interrupts, tends[2]; /* [1]: of the writer */
-  bool has_deferred; /* within the transaction: the commit is refused */
+  bool has_deferred;                    /* within the transaction: the commit is refused */
   bool undo_each;
   char seen[32][32]; /* statements that fail only once */
   size_t seen_count;
