@@ -6,10 +6,11 @@ import re
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, ROOT, SECRET, entry, eventually, free_port, get, static_plugins
+from conftest import BUILD, Program, ROOT, SECRET, entry, eventually, free_port, get, static_plugins
 
 PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/CMakeLists.txt"))
 COLLECTORS = sorted(path.parent.name for path in (ROOT / "plugins/collectors").glob("*/CMakeLists.txt")) + ["example"]
@@ -341,6 +342,28 @@ def test_a_port_that_somebody_has_is_refused(tmp_path):
     finally:
         first.terminate()
         first.communicate(timeout=20)
+
+
+def test_a_reload_that_is_asked_for_while_it_starts_waits(tmp_path):
+    """What renews certificates or turns logs does not know how far the server is."""
+    (tmp_path / "conf.d").mkdir()
+    for n in range(2000):  # so that reading them takes a while
+        (tmp_path / f"conf.d/{n:04}.conf").write_text("# nothing\n")
+    server = Program("musterd", tmp_path, 'listen = ( { port = 0; } );\nplugins = ( { name = "machines"; } );\n')
+
+    def reading():
+        try:
+            return any(os.readlink(fd).endswith("/conf.d") for fd in Path(f"/proc/{server.pid}/fd").iterdir())
+        except FileNotFoundError:  # one was closed meanwhile
+            return False
+
+    try:
+        eventually(lambda: reading() or "ready" in server.log, step=0)  # ready: this program was not given a processor in time to see it
+        server.reload()
+        server.logged("reloaded: ", 30)
+        assert "ready" in server.log
+    finally:
+        server.stop()
 
 
 def test_plugins_that_do_not_run_are_named_at_the_end(tmp_path):
