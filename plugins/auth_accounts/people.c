@@ -26,6 +26,7 @@ struct making {
   char hash[PASSWORD_HASH_SIZE];
   char id[UUID_SIZE];
   bool writing;
+  bool again;  /* somebody else has just made it: looked at once more */
   char *path;  /* where the password goes; NULL: the terminal */
   char *draft; /* the file that becomes `path` */
 };
@@ -189,12 +190,17 @@ static const char *reason_of(const struct mu_result *result)
   return result->reason && *result->reason ? result->reason : mu_strerror(result->error);
 }
 
+static void look_up(struct making *making);
+
 static void on_written(void *context, const struct mu_result *result)
 {
   struct making *making = context;
   struct self *self = making->self;
   making->writing = false;
-  if (result->error == 0) {
+  if (result->error == MU_EEXIST && making->user && !making->again) {
+    making->again = true;
+    look_up(making);
+  } else if (result->error == 0) {
     mu_log(self->in, MU_LOG_INFO, "user \"%s\" is an administrator with a one-time password", making->username);
     end(making, 0, NULL);
   } else if (result->error == MU_EEXIST) {
@@ -284,22 +290,27 @@ static void on_user(void *context, const struct mu_result *result)
     end(making, MU_EEXIST, NULL);
 }
 
-static void on_hashed(void *context, int result, const char *hash)
+static void look_up(struct making *making)
 {
-  struct making *making = context;
   struct self *self = making->self;
   const struct mu_store *store = self->store.api;
-  if (result != 0) {
-    end(making, result, "the password could not be hashed");
-    return;
-  }
-  memcpy(making->hash, hash, sizeof making->hash);
   const struct mu_value values[] = {mu_value_text(making->username)};
   const struct mu_statement statement =
       STATEMENT(SQL("SELECT " PERSON_COLUMNS " FROM " PERSON_TABLES " WHERE users.username = ?"), values, MU_ANY_ROWS);
   int code = store->read(self->store.self, self->in, &statement, on_user, making);
   if (code != 0)
     end(making, code, NULL);
+}
+
+static void on_hashed(void *context, int result, const char *hash)
+{
+  struct making *making = context;
+  if (result != 0) {
+    end(making, result, "the password could not be hashed");
+    return;
+  }
+  memcpy(making->hash, hash, sizeof making->hash);
+  look_up(making);
 }
 
 static void on_count(void *context, const struct mu_result *result)

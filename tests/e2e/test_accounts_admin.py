@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: ISC
 """musterd --add-admin NAME, and the first password on a terminal."""
+import contextlib
 import os
 import pty
 import re
 import select
+import sqlite3
 import subprocess
 import threading
 import time
@@ -95,6 +97,22 @@ def test_it_lifts_a_ban_and_raises_a_user(accounts):
     assert user["is_admin"] is user["is_active"] is True and user["banned_at"] is user["banned_reason"] is user["banned_by"] is None
     logs = a.call("GET", "/api/admin/ban-logs", token=a.token).json["logs"]
     assert (logs[0]["action"], logs[0]["target_id"], logs[0]["reason"]) == ("unban", id, "musterd --add-admin")
+
+
+def test_a_name_that_another_program_makes_meanwhile(tmp_path):
+    """Between the look whether it is there and the making: it is there now, so it gets the password."""
+    a = Accounts("sqlite", tmp_path / "a")
+    password_of(add_admin(a, "first"))
+    log = a.folder / "log"
+    with contextlib.closing(sqlite3.connect(a.path, isolation_level=None)) as other, open(log, "w") as to:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO users (id, username, email, password_hash) SELECT 'x', 'admin', 'x@example.com', password_hash FROM users")
+        with subprocess.Popen([BUILD / "bin" / "musterd", "-c", write(a), "--add-admin", "admin"], stdout=subprocess.PIPE, stderr=to, text=True) as asked:
+            eventually(lambda: "locked" in log.read_text(), 20)
+            other.execute("COMMIT")
+            out, _ = asked.communicate(timeout=40)
+        password_of((asked.returncode, out, log.read_text()))
+    assert list(a.sql("SELECT username, email, is_admin FROM users ORDER BY email")) == [("first", "first@localhost", 1), ("admin", "x@example.com", 1)]
 
 
 @pytest.mark.parametrize("name", ["", "ab", "a" * 31, "a b", "jörg", "a'b", "../x", "-x-x"])
