@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """What a build says where something is missing: a library, and which plugins it goes without; Node.js, and how the console comes back."""
+import fcntl
 import os
 import re
 import shutil
@@ -78,3 +79,18 @@ def test_the_console_is_built_where_node_is_not_in_the_path(tmp_path):
     status, said, page = console_built(tmp_path, shutil.which("node"), shutil.which("npm"))
     assert status == 0 and "could not be built" not in said, said
     assert (page / "index.html").read_text().count(".js") >= 2
+
+
+def test_quickstarts_of_one_folder_wait_for_each_other(tmp_path):
+    """Or they would build in it at once, and each would lose sight of what the other one started."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "server.pid").write_text("")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with subprocess.Popen([ROOT / "scripts/quickstart", "--build", tmp_path, "--stop"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == f"Another quickstart of {tmp_path} is under way: waiting for it.\n"
+        assert (run / "server.pid").exists()
+        os.close(folder)
+        assert other.communicate(timeout=20)[0] == "Stopped.\n" and other.returncode == 0
+    assert not (run / "server.pid").exists()
