@@ -239,11 +239,16 @@ static void make_text(const struct agent *agent, const char *own, struct mu_buf 
   mu_buf_printf(out, " config = { url = \"%s\"; }; } );\n", agent->app->argument);
 }
 
-/* False: it cannot be written, and the program ends. */
-static bool write_or_fail(struct agent *agent, const char *folder, const char *file, const struct mu_buf *text)
+/* False: it cannot be written, and the program ends. `first`: what is there stays. */
+static bool write_or_fail(struct agent *agent, const char *folder, const char *file, const struct mu_buf *text,
+                          bool first)
 {
-  if (!text->failed && put_folder(folder) && put_file(file, (struct mu_str){text->at, text->len}))
+  if (!text->failed && put_folder(folder) && put_file(file, (struct mu_str){text->at, text->len}, first))
     return true;
+  if (!text->failed && first && errno == EEXIST) {
+    agent->app->made = NULL; /* somebody has written one while the key was asked for */
+    return true;
+  }
   fail(agent, MUI_STATUS_RUNTIME, "the server takes the key, and it is saved, but %s cannot be written: %s", file,
        strerror(text->failed ? ENOMEM : errno));
   return false;
@@ -255,7 +260,7 @@ static bool write_uplink(struct agent *agent, const char *folder, const char *fi
   if (agent->join->known)
     return true;
   make_text(agent, file, &text);
-  bool good = write_or_fail(agent, folder, file, &text);
+  bool good = write_or_fail(agent, folder, file, &text, false);
   mu_buf_free(&text);
   return good;
 }
@@ -274,7 +279,7 @@ static bool write_configuration(struct agent *agent)
   MU_AUTO_FREE char *folder = home_of(agent);
   struct mu_buf text = MU_BUF_INIT;
   mu_buf_adds(&text, agent->app->made);
-  bool good = folder && write_or_fail(agent, folder, agent->app->path, &text);
+  bool good = folder && write_or_fail(agent, folder, agent->app->path, &text, true);
   if (!folder)
     fail(agent, MUI_STATUS_RUNTIME, "out of memory");
   mu_buf_free(&text);

@@ -8,7 +8,7 @@
 
 #include "put.h"
 
-bool put_file(const char *path, struct mu_str text)
+bool put_file(const char *path, struct mu_str text, bool first)
 {
   char *fresh; /* a name of its own: another program may be about to do the same */
   if (asprintf(&fresh, "%s.XXXXXX", path) < 0)
@@ -18,9 +18,13 @@ bool put_file(const char *path, struct mu_str text)
   bool good = made && fchmod(fd, 0644) == 0 && write(fd, text.at, text.len) == (ssize_t)text.len && fsync(fd) == 0;
   if (made && close(fd) < 0)
     good = false;
-  good = good && rename(fresh, path) == 0;
+  bool linked = good && first && link(fresh, path) == 0;
+  if (good && !linked && !(first && errno == EEXIST)) /* not every file system has links */
+    good = rename(fresh, path) == 0;
+  else
+    good = linked;
   int error = errno;
-  if (made && !good)
+  if (made && (linked || !good))
     unlink(fresh);
   free(fresh);
   errno = error;

@@ -5,8 +5,11 @@
 
 #include <muster/base.h>
 
-/* Replaces the file, readable by everybody, whatever the umask. Programs that do so at once: one of theirs is left. False: errno. */
-bool put_file(const char *path, struct mu_str text);
+/*
+ * Writes the file, readable by everybody, whatever the umask. One that is there is replaced (of programs that do so at once, one's is
+ * left), or with `first` it stays: EEXIST. False: errno.
+ */
+bool put_file(const char *path, struct mu_str text, bool first);
 /* There, and open to everybody if it had to be made. False: errno. */
 bool put_folder(const char *folder);
 

@@ -200,6 +200,20 @@ def test_where_there_is_no_configuration_one_is_written(s, tmp_path, below):
     assert again.returncode == 0 and "no configuration" not in again.stdout and "interval = 7.0" in path.read_text(), again.stderr
 
 
+def test_a_configuration_that_is_written_while_the_key_is_asked_for_stays(terminal, s, tmp_path):  # noqa: F811
+    path, script = tmp_path / "etc/agent.conf", tmp_path / "run"
+    script.write_text(f"STATE_DIRECTORY={tmp_path}/keys {shlex.quote(str(BUILD / 'bin/muster-agent'))} -c {path} --join {s.ws}\necho status=$?\n")
+    terminal.enter(f". {script}")
+    terminal.see("API Key:")
+    path.parent.mkdir()
+    path.write_text(DIRS + "\n" + COLLECTORS)
+    terminal.type(KEY)
+    terminal.key("Enter")
+    terminal.see("status=0")
+    assert path.read_text() == DIRS + "\n" + COLLECTORS and "There was no configuration" not in terminal.text()
+    assert s.ws in (path.parent / "conf.d/uplink.conf").read_text()
+
+
 def test_where_there_is_only_a_conf_d_it_counts(s, tmp_path):
     """A server's machine, with parts of the agent's configuration, and no agent.conf yet."""
     path, drops, environment = tmp_path / "agent.conf", tmp_path / "conf.d", {**os.environ, "STATE_DIRECTORY": str(tmp_path / "keys")}

@@ -44,8 +44,8 @@ static void replaced(void)
   struct stat info;
   begin();
   mode_t before = umask(0077);
-  CU_ASSERT_TRUE(put_file(path, MU_STR("one\n")));
-  CU_ASSERT_TRUE(put_file(path, MU_STR("other\n")));
+  CU_ASSERT_TRUE(put_file(path, MU_STR("one\n"), false));
+  CU_ASSERT_TRUE(put_file(path, MU_STR("other\n"), false));
   umask(before);
   CU_ASSERT_EQUAL(stat(path, &info), 0);
   CU_ASSERT_EQUAL(info.st_mode & 07777, 0644);
@@ -58,7 +58,7 @@ static void what_cannot_be_leaves_nothing(void)
 {
   begin();
   CU_ASSERT_EQUAL(mkdir(path, 0755), 0);
-  CU_ASSERT_FALSE(put_file(path, MU_STR("one\n")));
+  CU_ASSERT_FALSE(put_file(path, MU_STR("one\n"), false));
   CU_ASSERT_EQUAL(errno, EISDIR);
   CU_ASSERT_EQUAL(entries(), 1);
   end();
@@ -68,18 +68,19 @@ static void what_cannot_be_leaves_nothing(void)
 static bool put_when_all_do(struct race *race, void *context)
 {
   char text[LENGTH];
-  (void)context;
   memset(text, 'a' + getpid() % 26, sizeof text);
   race_begins(race);
-  return put_file(path, (struct mu_str){text, sizeof text});
+  return put_file(path, (struct mu_str){text, sizeof text}, *(const bool *)context);
 }
 
-static void at_once(void)
+static void at_once(bool first, int winners)
 {
   char text[LENGTH + 1];
   begin();
   for (int i = 0; i < TIMES; i++) {
-    CU_ASSERT_EQUAL_FATAL(race(PROGRAMS, put_when_all_do, NULL), PROGRAMS);
+    if (first)
+      unlink(path);
+    CU_ASSERT_EQUAL_FATAL(race(PROGRAMS, put_when_all_do, &first), winners);
     FILE *file = fopen(path, "re");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     CU_ASSERT_EQUAL_FATAL(fread(text, 1, sizeof text, file), LENGTH);
@@ -91,9 +92,35 @@ static void at_once(void)
   end();
 }
 
+static void replaced_at_once(void)
+{
+  at_once(false, PROGRAMS);
+}
+
+static void first_at_once(void)
+{
+  at_once(true, 1);
+}
+
+static void what_is_there_stays(void)
+{
+  struct stat info;
+  begin();
+  CU_ASSERT_TRUE(put_file(path, MU_STR("one\n"), true));
+  CU_ASSERT_FALSE(put_file(path, MU_STR("other\n"), true));
+  CU_ASSERT_EQUAL(errno, EEXIST);
+  CU_ASSERT_EQUAL(stat(path, &info), 0);
+  CU_ASSERT_EQUAL(info.st_size, 4);
+  CU_ASSERT_EQUAL(info.st_mode & 07777, 0644);
+  CU_ASSERT_EQUAL(entries(), 1);
+  end();
+}
+
 static const struct unit_test tests[] = {
     {"replaced", replaced},
     {"what cannot be leaves nothing", what_cannot_be_leaves_nothing},
-    {"by several programs at once", at_once},
+    {"replaced by several programs at once", replaced_at_once},
+    {"what is there stays", what_is_there_stays},
+    {"of several programs at once one is first", first_at_once},
 };
 UNIT_MAIN("put", tests)
