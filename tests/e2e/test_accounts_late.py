@@ -10,6 +10,7 @@ from test_accounts_services import API_KEY, ASKER, GRANTED, KNOWN, PASSWORDS, RE
 from valve import Valve
 
 ANOTHER = "Another12345"
+NAME = "quentin"  # in no statement's own text ("ann" is in "banned"): the valve waits for a row, not for a statement that is made ready
 
 
 class Behind:
@@ -56,35 +57,35 @@ def another_password(a, token):
 
 def test_what_is_late_and_still_true_lets_in(held):
     a, valve = held
-    (ann, ann_token), (bob, _) = a.person("ann"), a.person("bob")
+    (ann, ann_token), (bob, _) = a.person(NAME), a.person("bob")
     assert late(valve, ann, lambda: a.me(ann_token), lambda: a.ban(bob)).status == 200
 
 
 def test_a_request(held):
     a, valve = held
-    ann, token = a.person("ann")
+    ann, token = a.person(NAME)
     answer = late(valve, ann, lambda: a.me(token), lambda: a.ban(ann))
     assert (answer.status, answer.code) == (403, "USER_BANNED")
     assert a.unban(ann).status == 200 and a.me(token).status == 401
-    token = a.login("ann").data["token"]
+    token = a.login(NAME).data["token"]
     assert late(valve, ann, lambda: a.me(token), lambda: another_password(a, token)).status == 401
 
 
 def test_a_login(held):
     """It may have been before. What it gives is of before, too, and opens nothing."""
     a, valve = held
-    _, token = a.person("ann")
-    answer = late(valve, "ann", lambda: a.login("ann"), lambda: another_password(a, token))
+    _, token = a.person(NAME)
+    answer = late(valve, NAME, lambda: a.login(NAME), lambda: another_password(a, token))
     assert answer.status == 401 or a.me(answer.data["token"]).status == 401
 
 
 @pytest.mark.parametrize("kind, how", [*itertools.product([API_KEY, PASSWORDS, TOKEN, KNOWN], ["ban", "password"]), (API_KEY, "key"), (KNOWN, "key")])
 def test_every_kind(held, kind, how):
     a, valve = held
-    ann, token = a.person("ann")
+    ann, token = a.person(NAME)
     key_id, key = a.key(token)
     digest = a.value("SELECT digest FROM muster_api_keys WHERE id = ?", key_id)
-    about, question = {API_KEY: (digest, {"secret": key}), PASSWORDS: ("ann", {"id": "ann", "secret": PASSWORD}), TOKEN: (ann, {"secret": token}),
+    about, question = {API_KEY: (digest, {"secret": key}), PASSWORDS: (NAME, {"id": NAME, "secret": PASSWORD}), TOKEN: (ann, {"secret": token}),
                        KNOWN: (ann, {"id": ann, "provider": "auth_accounts", "secret": key_id if how == "key" else "session:0"})}[kind]
     assert ask(a, kind, **question)["verdict"] == GRANTED
     take_back = {"ban": lambda: a.ban(ann), "password": lambda: another_password(a, token),
