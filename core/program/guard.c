@@ -38,6 +38,14 @@ static void doom(const struct mui_run *run)
   _exit(MUI_STATUS_RUNTIME);
 }
 
+static void post(struct mui_run *run, void (*what)(void *run))
+{
+  pthread_mutex_lock(&run->door);
+  if (!run->closed)
+    mu_post(run->app.runtime.core, what, NULL, run);
+  pthread_mutex_unlock(&run->door);
+}
+
 static void *guard(void *context)
 {
   struct mui_run *run = context;
@@ -49,10 +57,10 @@ static void *guard(void *context)
     if (number < 0)
       continue;
     if (number == SIGHUP && !mui_hung_up(run->terminal, &info)) {
-      mu_post(run->app.runtime.core, mui_run_reload, NULL, run);
+      post(run, mui_run_reload);
       continue;
     }
-    mu_post(run->app.runtime.core, mui_run_end, NULL, run);
+    post(run, mui_run_end);
     doom(run);
   }
   return NULL;
@@ -70,15 +78,28 @@ int mui_guard_start(struct mui_run *run)
 {
   if (!(run->app.switches & run->app.program->stays))
     run->terminal = mui_hangup_terminal();
-  if (pthread_create(&run->guard, NULL, guard, run) != 0)
+  pthread_mutex_init(&run->door, NULL);
+  if (pthread_create(&run->guard, NULL, guard, run) != 0) {
+    pthread_mutex_destroy(&run->door);
     return MU_ENOMEM;
+  }
   pthread_setname_np(run->guard, "guard");
   run->guarded = true;
   return 0;
 }
 
+void mui_guard_mute(struct mui_run *run)
+{
+  if (!run->guarded)
+    return;
+  pthread_mutex_lock(&run->door);
+  run->closed = true;
+  pthread_mutex_unlock(&run->door);
+}
+
 void mui_guard_alarm(struct mui_run *run)
 {
+  mui_guard_mute(run);
   if (run->guarded)
     pthread_kill(run->guard, SIGTERM);
 }
@@ -88,6 +109,7 @@ void mui_guard_stop(struct mui_run *run)
   if (run->guarded) {
     pthread_cancel(run->guard);
     pthread_join(run->guard, NULL);
+    pthread_mutex_destroy(&run->door);
   }
   run->guarded = false;
   if (run->terminal >= 0)

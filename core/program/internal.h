@@ -75,7 +75,9 @@ struct mui_run {
   mu_timer *deadline;
   pthread_t guard;
   bool guarded;
-  int terminal; /* whose end ends the program: see mui_hangup_terminal() */
+  pthread_mutex_t door; /* of the loop, for the guard's posts */
+  bool closed;          /* within `door`: it is about to go, nothing is posted any more */
+  int terminal;         /* whose end ends the program: see mui_hangup_terminal() */
 };
 int mui_run(const struct mui_program *program, const char *path, const struct mui_flag *flag, const char *argument,
             unsigned switches);
@@ -88,7 +90,9 @@ void mui_log_problems(const mu_instance *in, const struct mui_problems *problems
 void mui_guard_block(void);
 /* Waits for them in a thread of its own. The loop and the instance `core` are there. 0 or MU_ENOMEM. */
 int mui_guard_start(struct mui_run *run);
-/* From now on the process ends in time by itself. */
+/* From now on it posts nothing: what it posts to may go. */
+void mui_guard_mute(struct mui_run *run);
+/* From now on the process ends in time by itself; muted. */
 void mui_guard_alarm(struct mui_run *run);
 void mui_guard_stop(struct mui_run *run);
 

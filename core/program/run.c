@@ -248,6 +248,7 @@ static unsigned dismantle(struct mui_run *run)
 {
   struct mui_runtime *runtime = &run->app.runtime;
   unsigned stuck = 0;
+  mui_guard_mute(run);
   if (runtime->loop)
     mui_watchdog_stop(runtime->loop);
   /* A probe or a look-up of the core's own is out: it uses what would be freed here. */
