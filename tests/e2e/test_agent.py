@@ -12,7 +12,7 @@ import time
 import pytest
 import websockets
 
-from conftest import ALL_COLLECTORS, BUILD, ROOT, SECRET, entry, eventually, fixture, free_port, get
+from conftest import ALL_COLLECTORS, BUILD, ROOT, SANITIZED, SECRET, entry, eventually, fixture, free_port, get
 
 PLUGIN_DIRS = f'plugin_dirs = [ "{BUILD}/lib/muster/plugins", "{BUILD}/tests/plugins" ];'
 UPLINK = f'{{ name = "server_status"; config = {{ url = "ws://127.0.0.1:1/ws-report"; server_id = "demo"; secret = "{SECRET}"; }}; }}'
@@ -53,11 +53,12 @@ class Dashboard:
             await asyncio.sleep(0.05)
 
 
-def run_agent(folder, conf, *arguments, timeout=60):
+def run_agent(folder, conf, *arguments, timeout=60, env=None):
     file = folder / "agent.conf"
     file.write_text(conf)
     file.chmod(0o600)
-    return subprocess.run([BUILD / "bin/muster-agent", "-c", file, *arguments], capture_output=True, text=True, timeout=timeout)
+    return subprocess.run([BUILD / "bin/muster-agent", "-c", file, *arguments], capture_output=True, text=True, timeout=timeout,
+                          env={**os.environ, **(env or {})})
 
 
 def collectors(*names):
@@ -86,6 +87,15 @@ def test_once_prints_one_report(tmp_path):
         for value in numbers.values():
             assert value is not None and not (isinstance(value, float) and not math.isfinite(value))
     assert SECRET not in told.stdout + told.stderr
+
+
+@pytest.mark.skipif(not SANITIZED, reason="only AddressSanitizer sees that freed memory is read")
+def test_once_ends_while_its_signals_are_late(tmp_path):
+    """Who waits for signals is woken at the end, and may go on only when the loop is gone."""
+    shim = BUILD / "tests" / "plugins" / "late_signal.so"
+    assert shim.exists()
+    told = run_agent(tmp_path, collectors("memory"), "--once", env={"LD_PRELOAD": str(shim), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    assert told.returncode == 0 and "memory" in json.loads(told.stdout)["metrics"], told.stderr
 
 
 def test_once_of_a_recorded_machine(tmp_path):
