@@ -197,14 +197,18 @@ static bool listen_when_all_do(struct race *race, void *context)
   return won;
 }
 
-/* Programs that ask for a port at once: one has it. */
+/* Programs that ask for a port at once: one has it. (None, where a third program took it meanwhile.) */
 static void test_port_wanted_at_once(void)
 {
   struct mui_listen wanted = {.address = "127.0.0.1"};
+  int won = 0;
   for (int i = 0; i < 10; i++) {
     wanted.port = free_everywhere();
-    CU_ASSERT_EQUAL_FATAL(race(2, listen_when_all_do, &wanted), 1);
+    int winners = race(2, listen_when_all_do, &wanted);
+    CU_ASSERT_FATAL(winners == 0 || winners == 1);
+    won += winners;
   }
+  CU_ASSERT_TRUE(won >= 8);
 }
 
 /* What was described for a listener is forgotten with it: another may get its memory, and other plugins. */
