@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /* Saved keys: who may read them, where they lie, and what is refused. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/logging.h"
@@ -12,6 +14,16 @@
 #include "unit.h"
 
 static char base[64], folder[128], said[2048];
+static bool no_links; /* as on a stick */
+
+/* Before libc's. */
+int linkat(int from, const char *old, int to, const char *new, int flags)
+{
+  if (!no_links)
+    return (int)syscall(SYS_linkat, from, old, to, new, flags);
+  errno = EPERM;
+  return -1;
+}
 
 static void listen_in(void *context, enum mu_level level, const char *line)
 {
@@ -86,6 +98,19 @@ static void kept_for_this_user_alone(void)
   CU_ASSERT_EQUAL(mode_of(path), 0600);
   CU_ASSERT_EQUAL(keys_remove(NULL, folder, "x.key"), 0);
   /* Nothing is left behind. */
+  CU_ASSERT_EQUAL(rmdir(folder), 0);
+  end();
+}
+
+static void saved_where_there_are_no_links(void)
+{
+  begin();
+  no_links = true;
+  CU_ASSERT_EQUAL(keys_add(NULL, folder, "x.key", MU_STR("the-key-1")), 0);
+  no_links = false;
+  CU_ASSERT_STRING_EQUAL(said, "");
+  CU_ASSERT_TRUE(reads("x.key", "the-key-1"));
+  CU_ASSERT_EQUAL(keys_remove(NULL, folder, "x.key"), 0);
   CU_ASSERT_EQUAL(rmdir(folder), 0);
   end();
 }
@@ -204,6 +229,7 @@ static void where_they_are(void)
 
 static const struct unit_test tests[] = {
     {"kept for this user alone", kept_for_this_user_alone},
+    {"saved where there are no links", saved_where_there_are_no_links},
     {"what others may open is refused", what_others_may_open_is_refused},
     {"links and other things are refused", links_and_other_things_are_refused},
     {"one file for each server", one_file_for_each_server},

@@ -2,10 +2,12 @@
 /* Files that are replaced, by several programs at once, too. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "put.h"
 #include "race.h"
@@ -13,6 +15,16 @@
 enum { LENGTH = 20000, PROGRAMS = 4, TIMES = 40 };
 
 static char base[64], path[128];
+static bool no_links; /* as on a stick */
+
+/* Before libc's. */
+int link(const char *old, const char *new)
+{
+  if (!no_links)
+    return (int)syscall(SYS_linkat, AT_FDCWD, old, AT_FDCWD, new, 0);
+  errno = EPERM;
+  return -1;
+}
 
 static void begin(void)
 {
@@ -116,11 +128,25 @@ static void what_is_there_stays(void)
   end();
 }
 
+static void put_where_there_are_no_links(void)
+{
+  struct stat info;
+  begin();
+  no_links = true;
+  CU_ASSERT_TRUE(put_file(path, MU_STR("one\n"), true));
+  no_links = false;
+  CU_ASSERT_EQUAL(stat(path, &info), 0);
+  CU_ASSERT_EQUAL(info.st_size, 4);
+  CU_ASSERT_EQUAL(entries(), 1);
+  end();
+}
+
 static const struct unit_test tests[] = {
     {"replaced", replaced},
     {"what cannot be leaves nothing", what_cannot_be_leaves_nothing},
     {"replaced by several programs at once", replaced_at_once},
     {"what is there stays", what_is_there_stays},
+    {"put where there are no links", put_where_there_are_no_links},
     {"of several programs at once one is first", first_at_once},
 };
 UNIT_MAIN("put", tests)
