@@ -14,6 +14,7 @@
 #include <muster/log.h>
 
 #include "keys.h"
+#include "put.h"
 
 enum { CONTENT_MAX = 4096, NAME_ROOM = 256, NAME_LONGEST = 200 };
 
@@ -191,17 +192,15 @@ static int write_file(const mu_instance *in, const char *folder, const char *nam
   if (fd < 0)
     return failed(in, folder, fresh, "made") == MU_EPERM ? MU_EPERM : MU_EIO;
   /* fchmod: whatever the umask. fsync before the rename: a crash leaves the old file or the new one, never an empty one. */
-  bool good = fchmod(fd, 0600) == 0 && write_all(fd, content) && write_all(fd, MU_STR("\n")) && fsync(fd) == 0;
-  bool linked = good && first && linkat(dir, fresh, dir, name, 0) == 0;
-  bool late = good && first && !linked && errno == EEXIST;
-  if (good && !linked) /* not every file system has links */
-    good = !late && renameat(dir, fresh, dir, name) == 0;
-  if (!good && !late)
-    failed(in, folder, name, "written");
-  if (!good || linked)
+  bool good = fchmod(fd, 0600) == 0 && write_all(fd, content) && write_all(fd, MU_STR("\n")) && fsync(fd) == 0 &&
+              put_name(dir, fresh, name, first);
+  if (!good) {
+    bool late = first && errno == EEXIST;
+    if (!late)
+      failed(in, folder, name, "written");
     unlinkat(dir, fresh, 0);
-  if (!good)
     return late ? MU_EEXIST : MU_EIO;
+  }
   fsync(dir);
   return 0;
 }

@@ -8,6 +8,17 @@
 
 #include "put.h"
 
+bool put_name(int dir, const char *fresh, const char *name, bool first)
+{
+  if (first && linkat(dir, fresh, dir, name, 0) == 0) {
+    unlinkat(dir, fresh, 0);
+    return true;
+  }
+  if (first && errno == EEXIST)
+    return false;
+  return renameat(dir, fresh, dir, name) == 0; /* for the first, too: not every file system has links */
+}
+
 bool put_file(const char *path, struct mu_str text, bool first)
 {
   char *fresh; /* a name of its own: another program may be about to do the same */
@@ -18,13 +29,9 @@ bool put_file(const char *path, struct mu_str text, bool first)
   bool good = made && fchmod(fd, 0644) == 0 && write(fd, text.at, text.len) == (ssize_t)text.len && fsync(fd) == 0;
   if (made && close(fd) < 0)
     good = false;
-  bool linked = good && first && link(fresh, path) == 0;
-  if (good && !linked && !(first && errno == EEXIST)) /* not every file system has links */
-    good = rename(fresh, path) == 0;
-  else
-    good = linked;
+  good = good && put_name(AT_FDCWD, fresh, path, first);
   int error = errno;
-  if (made && (linked || !good))
+  if (made && !good)
     unlink(fresh);
   free(fresh);
   errno = error;
