@@ -66,6 +66,14 @@ static void *guard(void *context)
   return NULL;
 }
 
+void mui_guard_hold(void)
+{
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 void mui_guard_block(void)
 {
   sigset_t set;

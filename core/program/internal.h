@@ -86,6 +86,8 @@ void mui_run_reload(void *run);
 void mui_run_end(void *run);
 void mui_log_problems(const mu_instance *in, const struct mui_problems *problems);
 
+/* Before anything else: a reload that is asked for while the program starts waits. Who wants to end it then may do so at once. */
+void mui_guard_hold(void);
 /* Blocks the guard's signals in this thread and all that follow; they wait. */
 void mui_guard_block(void);
 /* Waits for them in a thread of its own. The loop and the instance `core` are there. 0 or MU_ENOMEM. */

@@ -160,6 +160,8 @@ static int assemble(struct mui_run *run)
   if (!runtime->core)
     return MU_ENOMEM;
   raise_limits(runtime->core);
+  /* Threads that the loop makes must not take the guard's signals. */
+  mui_guard_block();
   runtime->loop = mui_loop_new((unsigned)common->workers, SPARE_WORKERS);
   runtime->bus = runtime->loop ? mui_bus_new() : NULL;
   if (!runtime->bus)
@@ -287,8 +289,7 @@ int mui_run(const struct mui_program *program, const char *path, const struct mu
                           .flag = flag,
                           .kinds = kinds,
                           .terminal = -1};
-  /* Before anything else: a reload that is asked for meanwhile waits, and threads that the loop makes never take these signals. */
-  mui_guard_block();
+  mui_guard_hold();
   if (flag && flag->without && access(path, F_OK) < 0 && errno == ENOENT)
     run->app.made = flag->without;
   run->setup = run->app.made ? mui_setup_make(program, path, run->app.made, kinds, &problems)
